@@ -6,7 +6,7 @@ set(VN_CUDA_ARCHITECTURES sm_80 sm_90a)
 # Machine code for the chips above, and code for the driver to compile on newer ones.
 set(VN_CUDA_GENCODE
     -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_90,code=compute_90)
-set(VN_CUDA_FLAGS -std=c++20 ${VN_CUDA_GENCODE} -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
+set(VN_CUDA_FLAGS ${VN_CUDA_GENCODE} -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
 
 # The compilers to try, best first: the one that CUDACXX names and no other, else PATH and the usual folders.
 function(vn_cuda_compilers out)
@@ -30,7 +30,7 @@ function(vn_cuda_probe nvcc out_error)
   set(key "${nvcc} ${CMAKE_CXX_COMPILER} ${CMAKE_CXX_COMPILER_VERSION}")
   if(NOT VN_CUDA_PROBED STREQUAL key)
     execute_process(
-      COMMAND ${nvcc} -ccbin ${CMAKE_CXX_COMPILER} ${VN_CUDA_FLAGS} -Xcompiler=-fPIC -cudart static -shared
+      COMMAND ${nvcc} -ccbin ${CMAKE_CXX_COMPILER} -std=c++20 ${VN_CUDA_FLAGS} -Xcompiler=-fPIC -cudart static -shared
               -o ${CMAKE_BINARY_DIR}/cuda_probe.so ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/cuda_probe.cu
       RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_VARIABLE text)
     if(NOT status EQUAL 0)
@@ -85,6 +85,7 @@ if(VN_NVCC)
   set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
   set(CMAKE_CUDA_ARCHITECTURES OFF) # VN_CUDA_GENCODE says it
   enable_language(CUDA)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake 3.25 does not know that nvcc takes it
 else()
   set(VN_DEVICES_BUILT "devices built: cpu; no cuda: ${VN_CUDA_REASON}")
   if(VN_CUDA STREQUAL "ON")
