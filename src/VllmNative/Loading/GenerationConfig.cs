@@ -64,7 +64,7 @@ public sealed record GenerationConfig
     internal static GenerationConfig Parse(ReadOnlyMemory<byte> utf8, string file) =>
         JsonFile.ParseObject(utf8, JsonFile.MaxConfigLength, file, Read);
 
-    private static GenerationConfig Read(JsonObject json)
+    private static GenerationConfig Read(ConfigObject json)
     {
         const double Large = 1e6;
         ImmutableArray<int> bos = json.IntOrList(0, int.MaxValue, "bos_token_id");

@@ -35,7 +35,7 @@ internal static class JsonFile
     }
 
     /// <summary>Parses an object and gives it to <paramref name="read"/>, whose text errors are reported as the file's.</summary>
-    public static T ParseObject<T>(ReadOnlyMemory<byte> utf8, long maxLength, string file, Func<JsonObject, T> read)
+    public static T ParseObject<T>(ReadOnlyMemory<byte> utf8, long maxLength, string file, Func<ConfigObject, T> read)
     {
         CheckLength(utf8.Length, maxLength, file);
         if (!Utf8.IsValid(utf8.Span))
@@ -51,7 +51,7 @@ internal static class JsonFile
                 throw new ModelFormatException(file, null, $"expected a JSON object, found {document.RootElement.ValueKind}");
             }
 
-            return read(new JsonObject(file, null, document.RootElement.Clone()));
+            return read(new ConfigObject(file, null, document.RootElement.Clone()));
         }
         catch (JsonException e)
         {

@@ -9,7 +9,7 @@ internal static class LayerTypes
     public const string Sliding = "sliding_attention";
 
     /// <summary>The window of each layer, null for full attention.</summary>
-    public static ImmutableArray<int?> Windows(JsonObject config, string modelType, int layers)
+    public static ImmutableArray<int?> Windows(ConfigObject config, string modelType, int layers)
     {
         int? window = Window(config, modelType);
         ImmutableArray<string> types = config.Strings("layer_types");
@@ -32,7 +32,7 @@ internal static class LayerTypes
         })];
     }
 
-    private static int? Window(JsonObject config, string modelType)
+    private static int? Window(ConfigObject config, string modelType)
     {
         int? stated = config.Int(1, int.MaxValue, "sliding_window");
         if (stated is null && !config.Has("sliding_window"))
@@ -45,7 +45,7 @@ internal static class LayerTypes
         return used ? stated : null;
     }
 
-    private static Func<int, bool> Habit(JsonObject config, string modelType)
+    private static Func<int, bool> Habit(ConfigObject config, string modelType)
     {
         if (IsQwen(modelType))
         {

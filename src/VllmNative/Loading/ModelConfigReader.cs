@@ -8,7 +8,7 @@ namespace VllmNative.Loading;
 internal static class ModelConfigReader
 {
     /// <summary>Reads and validates.</summary>
-    public static ModelConfig Read(JsonObject json)
+    public static ModelConfig Read(ConfigObject json)
     {
         string modelType = json.String("model_type") ?? throw json.Missing("model_type");
         int hidden = json.RequiredInt(1, ModelConfigLimits.Hidden, "hidden_size", "n_embd");
@@ -46,7 +46,7 @@ internal static class ModelConfigReader
         };
     }
 
-    private static int ReadHeadDim(JsonObject json, int hidden, int heads)
+    private static int ReadHeadDim(ConfigObject json, int hidden, int heads)
     {
         if (json.Int(1, ModelConfigLimits.HeadDim, "head_dim") is not { } headDim)
         {
@@ -60,7 +60,7 @@ internal static class ModelConfigReader
         return headDim % 2 == 0 ? headDim : throw json.Error("head_dim", $"{headDim} is odd");
     }
 
-    private static int ReadKeyValueHeads(JsonObject json, int heads)
+    private static int ReadKeyValueHeads(ConfigObject json, int heads)
     {
         int keyValueHeads = json.Int(1, ModelConfigLimits.Heads, "num_key_value_heads") ?? heads;
         return heads % keyValueHeads == 0
@@ -68,11 +68,11 @@ internal static class ModelConfigReader
             : throw json.Error("num_key_value_heads", $"{keyValueHeads} does not divide num_attention_heads {heads}");
     }
 
-    private static int ReadIntermediateSize(JsonObject json, string modelType, int hidden) =>
+    private static int ReadIntermediateSize(ConfigObject json, string modelType, int hidden) =>
         json.Int(1, ModelConfigLimits.Intermediate, "intermediate_size", "ffn_dim", "n_inner")
         ?? (modelType is "gpt2" ? 4 * hidden : throw json.Missing("intermediate_size"));
 
-    private static string ReadDtype(JsonObject json)
+    private static string ReadDtype(ConfigObject json)
     {
         string name = json.String("dtype", "torch_dtype") ?? "auto";
 
@@ -81,7 +81,7 @@ internal static class ModelConfigReader
         return name.StartsWith(Prefix, StringComparison.Ordinal) ? name[Prefix.Length..] : name;
     }
 
-    private static int? ReadBos(JsonObject json, int vocab)
+    private static int? ReadBos(ConfigObject json, int vocab)
     {
         ImmutableArray<int> ids = json.IntOrList(0, vocab - 1, "bos_token_id");
         return ids.IsEmpty ? null : ids[0];

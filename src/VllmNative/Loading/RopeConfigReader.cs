@@ -9,7 +9,7 @@ internal static class RopeConfigReader
     private const double MaxFactor = 1e6;
 
     /// <summary>Reads the settings of full-attention layers and, where the file has others for them, of sliding layers.</summary>
-    public static (RopeConfig Full, RopeConfig? Sliding) Read(JsonObject config, string modelType, int headDim, int maxPositions)
+    public static (RopeConfig Full, RopeConfig? Sliding) Read(ConfigObject config, string modelType, int headDim, int maxPositions)
     {
         if (config.Object("rope_parameters") is not { } parameters)
         {
@@ -20,8 +20,8 @@ internal static class RopeConfigReader
             return (full, local is { } theta ? full with { Type = RopeType.Default, Theta = theta, Factor = 1 } : null);
         }
 
-        JsonObject? fullLayers = LayerParameters(parameters, LayerTypes.Full);
-        JsonObject? slidingLayers = LayerParameters(parameters, LayerTypes.Sliding);
+        ConfigObject? fullLayers = LayerParameters(parameters, LayerTypes.Full);
+        ConfigObject? slidingLayers = LayerParameters(parameters, LayerTypes.Sliding);
         if (fullLayers is null && slidingLayers is null)
         {
             return (ReadOne(config, parameters, modelType, headDim, maxPositions), null);
@@ -32,12 +32,12 @@ internal static class RopeConfigReader
             slidingLayers is null ? null : ReadOne(config, slidingLayers, modelType, headDim, maxPositions));
     }
 
-    private static JsonObject? LayerParameters(JsonObject parameters, string layerType) => parameters.Object(layerType);
+    private static ConfigObject? LayerParameters(ConfigObject parameters, string layerType) => parameters.Object(layerType);
 
-    private static RopeConfig ReadOne(JsonObject config, JsonObject? stated, string modelType, int headDim, int maxPositions)
+    private static RopeConfig ReadOne(ConfigObject config, ConfigObject? stated, string modelType, int headDim, int maxPositions)
     {
         // Without a scaling object all of its keys count as not stated; the base may stand in either place.
-        JsonObject rope = stated ?? new JsonObject(config.File, "rope_scaling", EmptyObject);
+        ConfigObject rope = stated ?? new ConfigObject(config.File, "rope_scaling", EmptyObject);
         RopeType type = ReadType(rope);
         RopeConfig result = new()
         {
@@ -60,7 +60,7 @@ internal static class RopeConfigReader
         };
     }
 
-    private static RopeType ReadType(JsonObject rope)
+    private static RopeType ReadType(ConfigObject rope)
     {
         string name = rope.String("rope_type", "type") ?? "default";
         return name switch
@@ -73,7 +73,7 @@ internal static class RopeConfigReader
         };
     }
 
-    private static RopeConfig ReadLlama3(JsonObject rope, RopeConfig result)
+    private static RopeConfig ReadLlama3(ConfigObject rope, RopeConfig result)
     {
         double low = PositiveNumber(rope, MaxFactor, "low_freq_factor") ?? throw rope.Missing("low_freq_factor");
         double high = PositiveNumber(rope, MaxFactor, "high_freq_factor") ?? throw rope.Missing("high_freq_factor");
@@ -91,7 +91,7 @@ internal static class RopeConfigReader
         };
     }
 
-    private static RopeConfig ReadYarn(JsonObject config, JsonObject rope, RopeConfig result, int maxPositions)
+    private static RopeConfig ReadYarn(ConfigObject config, ConfigObject rope, RopeConfig result, int maxPositions)
     {
         int? original = OriginalContext(rope) ?? OriginalContext(config);
         double? factor = PositiveNumber(rope, MaxFactor, "factor");
@@ -121,15 +121,15 @@ internal static class RopeConfigReader
         };
     }
 
-    private static double RequiredFactor(JsonObject rope) => PositiveNumber(rope, MaxFactor, "factor") ?? throw rope.Missing("factor");
+    private static double RequiredFactor(ConfigObject rope) => PositiveNumber(rope, MaxFactor, "factor") ?? throw rope.Missing("factor");
 
-    private static int? OriginalContext(JsonObject json) => json.Int(1, ModelConfigLimits.Context, "original_max_position_embeddings");
+    private static int? OriginalContext(ConfigObject json) => json.Int(1, ModelConfigLimits.Context, "original_max_position_embeddings");
 
     // A base of 1 or less has no falling frequencies, and YaRN divides by its logarithm.
-    private static double? Theta(JsonObject json, string key) => json.Number(1.001, MaxTheta, key);
+    private static double? Theta(ConfigObject json, string key) => json.Number(1.001, MaxTheta, key);
 
     // The smallest factor keeps single-precision results finite.
-    private static double? PositiveNumber(JsonObject json, double max, string key) => json.Number(1e-6, max, key);
+    private static double? PositiveNumber(ConfigObject json, double max, string key) => json.Number(1e-6, max, key);
 
     private static double? NonZero(double? value) => value == 0 ? null : value;
 

@@ -34,9 +34,9 @@ internal sealed class WeightIndex
     /// <summary>Reads and validates an index; names are plain file names in the same directory.</summary>
     public static WeightIndex Parse(ReadOnlyMemory<byte> utf8, string file) => JsonFile.ParseObject(utf8, MaxLength, file, Read);
 
-    private static WeightIndex Read(JsonObject json)
+    private static WeightIndex Read(ConfigObject json)
     {
-        JsonObject map = json.Object("weight_map") ?? throw json.Missing("weight_map");
+        ConfigObject map = json.Object("weight_map") ?? throw json.Missing("weight_map");
         Dictionary<string, string> shardOf = new(StringComparer.Ordinal);
         HashSet<string> seen = new(StringComparer.Ordinal);
         List<string> shards = [];
@@ -65,7 +65,7 @@ internal sealed class WeightIndex
             : throw json.Error("weight_map", "lists no tensor");
     }
 
-    private static long? ReadTotalSize(JsonObject json)
+    private static long? ReadTotalSize(ConfigObject json)
     {
         // Some exporters write 123.0 or metadata of their own kind.
         const string Key = "total_size";

@@ -9,12 +9,12 @@ namespace VllmNative.Loading;
 /// Typed, range-checked access to the keys of a JSON object. A key may have several spellings, tried in order; a key
 /// that is absent or null counts as not stated. Errors name file, key and value.
 /// </summary>
-internal readonly struct JsonObject
+internal readonly struct ConfigObject
 {
     private readonly string _file;
     private readonly string? _path;
 
-    public JsonObject(string file, string? path, JsonElement element)
+    public ConfigObject(string file, string? path, JsonElement element)
     {
         _file = file;
         _path = path;
@@ -142,7 +142,7 @@ internal readonly struct JsonObject
     }
 
     /// <summary>A nested object, or null.</summary>
-    public JsonObject? Object(string key)
+    public ConfigObject? Object(string key)
     {
         if (!TryGet([key], out _, out JsonElement value))
         {
@@ -150,7 +150,7 @@ internal readonly struct JsonObject
         }
 
         return value.ValueKind == JsonValueKind.Object
-            ? new JsonObject(_file, Qualify(key), value)
+            ? new ConfigObject(_file, Qualify(key), value)
             : throw Error(key, $"{JsonText.Of(value)} is not an object");
     }
 
