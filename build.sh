@@ -4,8 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
 
-header=native/include/vllm_native.h
-generator=bindings/VllmNative.BindingGenerator
 test_seconds=1200 # of one `test`, the build included
 
 usage() {
@@ -59,17 +57,7 @@ configure_and_build() {
 
 build_native() { configure_and_build build "-DVN_CUDA=${VN_CUDA:-AUTO}"; }
 
-# The generated bindings are checked in; they are made anew when the header changed since they last were, where clang is.
-regenerate_bindings() {
-  local stamp=build/bindings.sha256
-  command -v clang >/dev/null || return 0
-  if [ -f "$stamp" ]; then
-    sha256sum --check --status "$stamp" && return 0
-    run dotnet run --project "$generator" -- generate
-  fi
-  sha256sum "$header" >"$stamp"
-}
-
+# Bindings.csproj makes the bindings anew when the header changed, where clang is.
 build_managed() {
   local options=()
   [ -z "${CI:-}" ] || options=(--disable-build-servers)
@@ -80,7 +68,6 @@ build_all() {
   require_tools
   require_dotnet
   build_native
-  regenerate_bindings
   build_managed
 }
 

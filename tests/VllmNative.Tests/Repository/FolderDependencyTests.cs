@@ -35,14 +35,15 @@ public sealed partial class FolderDependencyTests
     [Fact]
     public void FoldersUseOnlyWhatLiesBelowThem()
     {
-        Assert.Empty(Sources("src/VllmNative").SelectMany(file => Violations(file, FolderOf(file))));
+        AssertNone(Sources("src/VllmNative").SelectMany(file => Violations(file, FolderOf(file))));
     }
 
     [Fact]
     public void OtherAssembliesUseTheEnginesSurface()
     {
-        IEnumerable<string> assemblies = Directory.GetDirectories(RepositoryRoot.Combine("src"), "VllmNative.*");
-        Assert.Empty(assemblies.SelectMany(Sources).SelectMany(file => Forbidden(file, "", OtherAssembliesMayUse)));
+        IEnumerable<string> assemblies = Directory.GetDirectories(RepositoryRoot.Combine("src"))
+            .Where(folder => Path.GetFileName(folder) != "VllmNative");
+        AssertNone(assemblies.SelectMany(Sources).SelectMany(file => Forbidden(file, "", OtherAssembliesMayUse)));
     }
 
     [Fact]
@@ -62,6 +63,12 @@ public sealed partial class FolderDependencyTests
     public void ScannerSeesWhatIsForbidden(string folder, string line, bool isViolation)
     {
         Assert.Equal(isViolation, ViolationsIn([line], "file.cs", folder).Any());
+    }
+
+    private static void AssertNone(IEnumerable<string> violations)
+    {
+        string all = string.Join('\n', violations.Distinct());
+        Assert.True(all.Length == 0, all);
     }
 
     private static IEnumerable<string> Sources(string folder) =>
