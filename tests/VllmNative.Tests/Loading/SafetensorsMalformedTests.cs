@@ -186,7 +186,13 @@ public sealed class SafetensorsMalformedTests : IDisposable
             header.Append(i == 0 ? "" : ",").Append(SafetensorsBytes.Entry($"t{i}", "U8", "[4]", "[0,4]"));
         }
 
-        AssertRejected(SafetensorsBytes.File(header.Append('}').ToString(), 4), "t1", "tensors overlap");
+        byte[] file = SafetensorsBytes.File(header.Append('}').ToString(), 4);
+        AssertRejected(file, "t1", "tensors overlap");
+
+        // Neither the header nor its entries are collected before the check.
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Throws<ModelFormatException>(() => SafetensorsFile.Open(Path.Combine(_temp.Path, "bad.safetensors")));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 100_000);
     }
 
     [Fact]
