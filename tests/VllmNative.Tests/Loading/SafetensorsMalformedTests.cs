@@ -208,7 +208,7 @@ public sealed class SafetensorsMalformedTests : IDisposable
         byte[] file = SafetensorsBytes.File(header.Append('}').ToString(), 0);
         Stopwatch watch = Stopwatch.StartNew();
         AssertRejected(file, null, "more than 1000000 tensors");
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(20), $"took {watch.Elapsed}");
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"took {watch.Elapsed}");
     }
 
     [Fact]
