@@ -1,8 +1,8 @@
-using VllmNative.Layers;
+using VllmNative.Models;
 using VllmNative.Loading;
 using Xunit;
 
-namespace VllmNative.Tests.Layers;
+namespace VllmNative.Tests.Models;
 
 /// <summary>Expected values come from the published formulas, evaluated in double precision apart from this code.</summary>
 public sealed class RopeFrequenciesTests

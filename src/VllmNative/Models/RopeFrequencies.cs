@@ -1,6 +1,6 @@
 using VllmNative.Loading;
 
-namespace VllmNative.Layers;
+namespace VllmNative.Models;
 
 /// <summary>
 /// Inverse frequencies of rotary embeddings: entry i turns dimensions i and i + rotaryDim/2 by position * entry.
