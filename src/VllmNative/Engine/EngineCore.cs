@@ -77,8 +77,14 @@ internal sealed class EngineCore : IDisposable
         }
     }
 
-    /// <summary>Ends a request that its reader has no more use for.</summary>
-    internal void End(Request request, FinishReason reason) => Post(new EngineMessage(EngineMessageKind.End, request, reason));
+    /// <summary>Ends a request that its reader has no more use for; nothing happens when the engine has stopped.</summary>
+    internal void TryEnd(Request request, FinishReason reason)
+    {
+        if (!_stop && _death is null)
+        {
+            Post(new EngineMessage(EngineMessageKind.End, request, reason));
+        }
+    }
 
     internal void ThrowIfDead()
     {

@@ -14,6 +14,7 @@ internal sealed class OutputProcessor
     private readonly string _requestId;
     private readonly string? _prompt;
     private readonly int[] _promptIds;
+    private readonly int? _primaryEos;
     private readonly IncrementalDetokenizer? _detokenizer;
     private readonly StopMatcher _stops;
     private readonly List<int> _ids = [];
@@ -25,12 +26,13 @@ internal sealed class OutputProcessor
     private object? _stopReason;
     private string? _error;
 
-    internal OutputProcessor(Request request, string requestId, string? prompt, int[] promptIds, Tokenizer? tokenizer)
+    internal OutputProcessor(Request request, string requestId, string? prompt, int[] promptIds, Tokenizer? tokenizer, int? primaryEos)
     {
         _request = request;
         _requestId = requestId;
         _prompt = prompt;
         _promptIds = promptIds;
+        _primaryEos = primaryEos;
         _stops = new StopMatcher(request.Parameters.Stop);
         if (tokenizer is not null && request.Parameters.Detokenize)
         {
@@ -134,7 +136,8 @@ internal sealed class OutputProcessor
     private void End(MailboxState state)
     {
         _finish = state.Finish;
-        _stopReason = state.StopTokenId;
+        // The end of a sequence needs no further reason.
+        _stopReason = state.StopTokenId == _primaryEos ? null : state.StopTokenId;
         _error = state.Error;
         int before = _text.Length;
         _detokenizer?.Flush(_text);
