@@ -22,12 +22,7 @@ constexpr int64_t kPackPiece = 256;        // columns converted at a time
 constexpr int64_t kTaskBytes = 256 << 10;  // of W, so that taking a task costs nothing beside doing it
 
 const GemmFamily& choose(const Weight& weight, int32_t x_dtype) {
-  const GemmKernels& kernels = gemm_kernels(weight.device->isa);
-  switch (weight.dtype) {
-    case VN_DTYPE_F16: return kernels.f16;
-    case VN_DTYPE_BF16: return x_dtype == VN_DTYPE_BF16 && kernels.bf16_pairs.pairs ? kernels.bf16_pairs : kernels.bf16;
-    default: return kernels.f32;
-  }
+  return gemm_family(weight.device->isa, weight.dtype, x_dtype);
 }
 
 int64_t padded_columns(const Weight& weight) { return (weight.columns + weight.group - 1) / weight.group * weight.group; }
@@ -152,8 +147,6 @@ void Call::multiply() const {
 
 }  // namespace
 
-const GemmKernels& gemm_kernels(Isa) { return kGemmScalar; }
-
 int64_t gemm_workspace_size(const Weight& weight, int32_t x_dtype, int64_t max_rows) {
   const int64_t element = choose(weight, x_dtype).pairs ? 2 : 4;
   int64_t bytes;
@@ -172,7 +165,7 @@ void gemm(Device& device, const vn_gemm_params& params) {
                   params,
                   weight,
                   family,
-                  gemm_kernels(device.isa).store,
+                  gemm_store(device.isa),
                   Blocks(rows, family.max_rows),
                   padded_columns(weight) * (family.pairs ? 2 : 4),
                   static_cast<char*>(params.workspace)};

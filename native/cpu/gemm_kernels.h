@@ -1,6 +1,6 @@
 // What an instruction set gives to the GEMM driver (gemm.cpp): for each dtype of W a family of kernels.
 //
-// A kernel multiplies one block of x (1..max_rows rows, packed [columns][rows]) with up to `panels` panels of W and leaves
+// A kernel multiplies one block of x (1..max_rows rows, packed [columns][rows]) with up to kTilePanels panels of W and leaves
 // f32 sums in a tile, row r at tile + r * kTileStride. Each output has one accumulator, fed in ascending k from zero: the
 // sums do not depend on how many rows or panels the kernel was given, and that is what makes results batch-invariant.
 //
@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "cpu/isa.h"
+#include "vllm_native.h"
 
 namespace vn::cpu {
 
@@ -23,23 +24,29 @@ using GemmKernel = void (*)(const void* x, const char* w, int64_t stride, int64_
 struct GemmFamily {
   bool pairs;         // x is packed as BF16, [columns / 2][rows][2]; else as F32, [columns][rows]
   int32_t max_rows;
-  int32_t panels[kMaxBlockRows];      // panels that kernel[rows - 1] takes at a time
-  GemmKernel kernel[kMaxBlockRows];
+  int32_t panels[kMaxBlockRows];     // that kernel[rows - 1] takes at its best; it accepts 1..kTilePanels
+  GemmKernel kernel[kMaxBlockRows];  // by rows - 1
 };
 
 // y[i] = round(tile[i] + bias[i]) to y's dtype; bias may be null.
 using GemmStore = void (*)(const float* tile, const float* bias, int64_t count, void* y, int32_t dtype);
 
 struct GemmKernels {
-  GemmFamily f32;        // by dtype of W, x as F32
-  GemmFamily f16;
-  GemmFamily bf16;
-  GemmFamily bf16_pairs;  // both BF16, as BF16; pairs = false where the processor cannot
+  const GemmFamily* f32;  // by dtype of W, x as F32
+  const GemmFamily* f16;
+  const GemmFamily* bf16;
   GemmStore store;
 };
 
-const GemmKernels& gemm_kernels(Isa isa);
+// What multiplies these dtypes best. The answer must not depend on anything else: batch invariance rests on it.
+const GemmFamily& gemm_family(Isa isa, int32_t w_dtype, int32_t x_dtype);
+GemmStore gemm_store(Isa isa);
 
 extern const GemmKernels kGemmScalar;
+#if defined(__x86_64__)
+extern const GemmKernels kGemmAvx2;
+extern const GemmKernels kGemmAvx512;
+extern const GemmFamily kGemmAvx512Bf16;  // both operands BF16
+#endif
 
 }  // namespace vn::cpu

@@ -37,12 +37,10 @@ void store(const float* tile, const float* bias, int64_t count, void* y, int32_t
 }
 
 template <typename T>
-constexpr GemmFamily family() {
-  return {false, 4, {4, 4, 4, 4}, {kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>}};
-}
+constexpr GemmFamily kFamily{false, 4, {4, 4, 4, 4}, {kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>}};
 
 }  // namespace
 
-constexpr GemmKernels kGemmScalar{family<float>(), family<f16>(), family<bf16>(), GemmFamily{}, store};
+constinit const GemmKernels kGemmScalar{&kFamily<float>, &kFamily<f16>, &kFamily<bf16>, store};
 
 }  // namespace vn::cpu
