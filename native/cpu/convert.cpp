@@ -8,11 +8,15 @@
 
 namespace vn::cpu {
 
-void convert_span(Isa, void* destination, int32_t dtype, const void* source, int32_t source_dtype, int64_t count) {
+void convert_span(Isa isa, void* destination, int32_t dtype, const void* source, int32_t source_dtype, int64_t count) {
   if (dtype == source_dtype) {
     std::memcpy(destination, source, static_cast<size_t>(count * dtype_size(dtype)));
     return;
   }
+#if defined(__x86_64__)
+  if (isa >= Isa::kAvx2) return convert_span_avx2(destination, dtype, source, source_dtype, count);
+#endif
+  (void)isa;
   with_float_type(dtype, [&](auto to) {
     with_float_type(source_dtype, [&](auto from) {
       auto* out = static_cast<decltype(to)*>(destination);

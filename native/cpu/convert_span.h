@@ -10,4 +10,8 @@ namespace vn::cpu {
 
 void convert_span(Isa isa, void* destination, int32_t dtype, const void* source, int32_t source_dtype, int64_t count);
 
+#if defined(__x86_64__)
+void convert_span_avx2(void* destination, int32_t dtype, const void* source, int32_t source_dtype, int64_t count);
+#endif
+
 }  // namespace vn::cpu

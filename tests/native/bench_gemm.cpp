@@ -1,7 +1,8 @@
 // Measures vn_gemm against what the machine can do: bytes per second at M = 1 beside a loop that only reads, operations per
 // second at prefill beside a loop that only multiplies, and the speed of loading and filling weights. Not a test.
-// Usage: bench_gemm [threads [seconds per figure]]. Every figure is the median of repeated runs.
+// Usage: bench_gemm [threads [seconds per figure]]. Limits and results are both taken from the fastest tenth of repeated runs.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -26,8 +27,8 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Median seconds of one call.
-double median_time(const std::function<void()>& call) {
+// Seconds of one call: the fastest tenth of repeated runs, since other processes can only slow a run down.
+double time_of(const std::function<void()>& call) {
   call();
   std::vector<double> times;
   for (const double end = now() + g_seconds; now() < end || times.size() < 5;) {
@@ -36,7 +37,7 @@ double median_time(const std::function<void()>& call) {
     times.push_back(now() - start);
   }
   std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  return times[times.size() / 10];
 }
 
 void on_all_threads(const std::function<void(int)>& body) {
@@ -58,54 +59,81 @@ constexpr int kChains = 24;
 
 __attribute__((target("avx512f,avx512bf16"))) double multiply_bf16(int64_t rounds) {
   __m512 sums[kChains];
-  for (auto& sum : sums) sum = _mm512_setzero_ps();
+#pragma GCC unroll 24
+  for (int j = 0; j < kChains; ++j) {
+    sums[j] = _mm512_setzero_ps();
+    asm volatile("" : "+v"(sums[j]));  // or all chains would be found equal and become one
+  }
   __m512i x = _mm512_set1_epi32(0x3c003c00), w = _mm512_set1_epi32(0x3c013c01);
   for (int64_t i = 0; i < rounds; ++i) {
     asm volatile("" : "+v"(x), "+v"(w));
-    for (auto& sum : sums) sum = _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w);
+#pragma GCC unroll 24
+    for (int j = 0; j < kChains; ++j) sums[j] = _mm512_dpbf16_ps(sums[j], (__m512bh)x, (__m512bh)w);
   }
+#pragma GCC unroll 24
   for (int i = 1; i < kChains; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
   return _mm512_reduce_add_ps(sums[0]);
 }
 
 __attribute__((target("avx512f"))) double multiply_f32(int64_t rounds) {
   __m512 sums[kChains];
-  for (auto& sum : sums) sum = _mm512_setzero_ps();
+#pragma GCC unroll 24
+  for (int j = 0; j < kChains; ++j) {
+    sums[j] = _mm512_setzero_ps();
+    asm volatile("" : "+v"(sums[j]));  // or all chains would be found equal and become one
+  }
   __m512 x = _mm512_set1_ps(1e-3f), w = _mm512_set1_ps(1e-3f);
   for (int64_t i = 0; i < rounds; ++i) {
     asm volatile("" : "+v"(x), "+v"(w));
-    for (auto& sum : sums) sum = _mm512_fmadd_ps(x, w, sum);
+#pragma GCC unroll 24
+    for (int j = 0; j < kChains; ++j) sums[j] = _mm512_fmadd_ps(x, w, sums[j]);
   }
+#pragma GCC unroll 24
   for (int i = 1; i < kChains; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
   return _mm512_reduce_add_ps(sums[0]);
 }
 
+// Reads kStreams parts of the range side by side, as the kernels do.
+template <int kStreams>
 __attribute__((target("avx512f"))) int64_t read_lines(const char* data, size_t bytes) {
-  __m512i sums[4] = {};
-  for (size_t i = 0; i + 256 <= bytes; i += 256) {
-    for (size_t j = 0; j < 4; ++j) sums[j] = _mm512_xor_si512(sums[j], _mm512_load_si512(data + i + j * 64));
-    _mm_prefetch(data + i + 2048, _MM_HINT_T0);
-    _mm_prefetch(data + i + 2112, _MM_HINT_T0);
-    _mm_prefetch(data + i + 2176, _MM_HINT_T0);
-    _mm_prefetch(data + i + 2240, _MM_HINT_T0);
+  __m512i sums[kStreams];
+  for (int j = 0; j < kStreams; ++j) sums[j] = _mm512_setzero_si512();
+  const size_t part = bytes / kStreams / 64 * 64;
+  for (size_t i = 0; i < part; i += 64) {
+#pragma GCC unroll 8
+    for (size_t j = 0; j < kStreams; ++j) {
+      sums[j] = _mm512_xor_si512(sums[j], _mm512_load_si512(data + j * part + i));
+      _mm_prefetch(data + j * part + i + 1024, _MM_HINT_T0);
+    }
   }
-  return _mm512_reduce_add_epi64(_mm512_xor_si512(_mm512_xor_si512(sums[0], sums[1]), _mm512_xor_si512(sums[2], sums[3])));
+  for (int j = 1; j < kStreams; ++j) sums[0] = _mm512_xor_si512(sums[0], sums[j]);
+  return _mm512_reduce_add_epi64(sums[0]);
 }
 
 volatile double g_sink;
 
 double peak(double (*loop)(int64_t), double operations) {
-  constexpr int64_t kRounds = 4000000;
-  const double seconds = median_time([&] { on_all_threads([&](int) { g_sink = loop(kRounds); }); });
+  constexpr int64_t kRounds = 400000;
+  const double seconds = time_of([&] { on_all_threads([&](int) { g_sink = loop(kRounds); }); });
   return static_cast<double>(g_threads) * kRounds * kChains * operations / seconds;
 }
 
+// The best of several ways to read; pieces are taken as they come, so that a slow thread does not hold the other up.
 double read_bandwidth(const char* data, size_t bytes) {
-  const size_t part = bytes / static_cast<size_t>(g_threads) / 4096 * 4096;
-  const double seconds = median_time([&] {
-    on_all_threads([&](int i) { g_sink = static_cast<double>(read_lines(data + static_cast<size_t>(i) * part, part)); });
-  });
-  return static_cast<double>(part) * g_threads / seconds;
+  constexpr size_t kPiece = size_t{1} << 20;
+  double best = 0;
+  for (int64_t (*loop)(const char*, size_t) : {read_lines<1>, read_lines<2>, read_lines<4>, read_lines<8>}) {
+    const double seconds = time_of([&] {
+      std::atomic<size_t> next{0};
+      on_all_threads([&](int) {
+        for (size_t at = next.fetch_add(kPiece); at + kPiece <= bytes; at = next.fetch_add(kPiece)) {
+          g_sink = static_cast<double>(loop(data + at, kPiece));
+        }
+      });
+    });
+    best = std::max(best, static_cast<double>(bytes) / seconds);
+  }
+  return best;
 }
 #endif
 
@@ -134,9 +162,6 @@ const char* name_of(int32_t dtype) { return dtype == VN_DTYPE_F32 ? "F32" : dtyp
 
 // Seconds of one product; weights rotate so that none is in a cache from the last call.
 double gemm_time(Machine& machine, std::vector<vn_weight*>& weights, int32_t x_dtype, int64_t m, int64_t n, int64_t k) {
-  vn_weight* x_source = nullptr;
-  require(vn_weight_create(machine.device, VN_WEIGHT_LOOKUP, VN_DTYPE_F32, 1, 1, &x_source));
-  vn_weight_destroy(x_source);
   vn_gemm_params params{};
   params.struct_size = sizeof params;
   vn_buffer *x = nullptr, *y = nullptr, *workspace = nullptr;
@@ -153,7 +178,7 @@ double gemm_time(Machine& machine, std::vector<vn_weight*>& weights, int32_t x_d
   require(vn_buffer_data(x, &params.x.data));
   require(vn_buffer_data(y, &params.y.data));
   size_t turn = 0;
-  const double seconds = median_time([&] {
+  const double seconds = time_of([&] {
     params.weight = weights[turn++ % weights.size()];
     require(vn_gemm(machine.stream, &params));
   });
@@ -227,12 +252,12 @@ int main(int argc, char** argv) {
     vn_weight* weight = nullptr;
     require(vn_weight_create(machine.device, VN_WEIGHT_GEMM, dtype, kRows, kColumns, &weight));
     const double bytes = static_cast<double>(kRows * kColumns * size_of(dtype));
-    const double fill = median_time([&] { require(vn_weight_fill(weight, 1, 0.05f)); });
+    const double fill = time_of([&] { require(vn_weight_fill(weight, 1, 0.05f)); });
     std::printf("fill %s %.1f GB/s;", name_of(dtype), bytes / fill * 1e-9);
     for (int32_t source : {VN_DTYPE_BF16, VN_DTYPE_F16, VN_DTYPE_F32}) {
       std::vector<char> host(static_cast<size_t>(kRows * kColumns * size_of(source)), char{0x31});
       const double load =
-          median_time([&] { require(vn_weight_load(weight, 0, kRows, kColumns, host.data(), source, kColumns)); });
+          time_of([&] { require(vn_weight_load(weight, 0, kRows, kColumns, host.data(), source, kColumns)); });
       std::printf("  load from %s %.1f GB/s", name_of(source), bytes / load * 1e-9);
     }
     std::printf("\n");
