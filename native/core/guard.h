@@ -8,11 +8,11 @@
 
 namespace vn {
 
+// The body returns a status of its own.
 template <typename Body>
-int32_t guard(Body&& body) noexcept {
+int32_t guard_status(Body&& body) noexcept {
   try {
-    body();
-    return VN_OK;
+    return body();
   } catch (const Error& error) {
     set_last_error(error.what());
     return error.status();
@@ -26,6 +26,15 @@ int32_t guard(Body&& body) noexcept {
     set_last_error("unknown exception");
     return VN_INTERNAL;
   }
+}
+
+// The body succeeds by returning.
+template <typename Body>
+int32_t guard(Body&& body) noexcept {
+  return guard_status([&]() -> int32_t {
+    body();
+    return VN_OK;
+  });
 }
 
 }  // namespace vn

@@ -16,3 +16,11 @@ __attribute__((weak)) int64_t gemm_workspace_size(const Weight&, int32_t, int64_
 __attribute__((weak)) int64_t attention_workspace_size(Device&, int64_t, int32_t, int32_t, int64_t) { return 0; }
 __attribute__((weak)) int64_t sample_workspace_size(Device&, int64_t, int64_t) { return 0; }
 }  // namespace vn::cpu
+
+namespace vn {
+__attribute__((weak)) const BackendTable* cuda_backend(const char** reason) {
+  *reason = "the CUDA plugin cannot be loaded yet";
+  return nullptr;
+}
+}  // namespace vn
+extern "C" __attribute__((weak)) int32_t vn_abi_layout(int32_t, const char**, int64_t*) { return VN_INVALID_ARGUMENT; }
