@@ -18,12 +18,16 @@ inline float first_lane(Vec v) {
   vstore(lanes, v);
   return lanes[0];
 }
-inline float exp1(float x) { return first_lane(vexp(vset(x))); }
 inline int padded(int dim) { return (dim + kWidth - 1) / kWidth * kWidth; }
 
 // Visible positions [low, high) of a query, or their part of a tile.
 struct Range {
   int64_t low, high;
+};
+
+struct Addresses {
+  const char* key[kTile];
+  const char* value[kTile];
 };
 
 struct State {
@@ -33,8 +37,10 @@ struct State {
   alignas(64) float score[kMaxRows * kTile];
   alignas(64) float sum[kMaxRows * kMaxDim];     // of the chunk, [row][padded dim]
   alignas(64) float merged[kMaxRows * kMaxDim];  // of the chunks before
-  float largest[kMaxRows], weight[kMaxRows];
+  alignas(64) float weight[kMaxRows * kWidth];  // sum of exponentials, one part for each lane
+  float largest[kMaxRows + kWidth], tile_largest[kMaxRows + kWidth], correction[kMaxRows + kWidth];
   float merged_largest[kMaxRows], merged_weight[kMaxRows];
+  Addresses here, next;  // of the tile in work and of the one after
 };
 
 template <typename T>
@@ -83,37 +89,66 @@ void absorb(float& largest, float& weight, float* sum, float chunk_largest, floa
   }
 }
 
-// Block ids to addresses, for the tokens [low, high) of the tile that begins at position `start`; others become null.
-void tile_addresses(const AttentionUnit& u, int64_t start, Range seen, const char** key, const char** value) {
-  int64_t index = (start + seen.low) / u.block_size, offset = (start + seen.low) % u.block_size;
-  int64_t block = -1;
-  for (int j = 0; j < kTile; ++j) {
-    key[j] = value[j] = nullptr;
-    if (j < seen.low || j >= seen.high) continue;
-    if (offset == u.block_size) {
-      offset = 0;
-      ++index;
-      block = -1;
+// Block ids to addresses, for the tokens of the tile that begins at position `start`; those not seen become null.
+void find_tile(const AttentionUnit& u, int64_t start, Range seen, Addresses& out) {
+  for (int64_t j = 0; j < seen.low; ++j) out.key[j] = out.value[j] = nullptr;
+  for (int64_t j = at_most(seen.high, kTile); j < kTile; ++j) out.key[j] = out.value[j] = nullptr;
+  for (int64_t j = seen.low; j < seen.high;) {
+    const int64_t index = (start + j) / u.block_size, offset = (start + j) % u.block_size;
+    int64_t block = u.table && index < u.table_size ? u.table[index * u.table_stride] : 0;
+    if (block < 0 || block >= u.num_blocks) block = 0;
+    const char* key = u.key.base + block * u.key.block_stride + offset * u.key.slot_stride;
+    const char* value = u.value.base + block * u.value.block_stride + offset * u.value.slot_stride;
+    for (const int64_t end = at_most(seen.high, j + u.block_size - offset); j < end; ++j) {
+      out.key[j] = key;
+      out.value[j] = value;
+      key += u.key.slot_stride;
+      value += u.value.slot_stride;
     }
-    if (block < 0) {
-      block = u.table && index < u.table_size ? u.table[index * u.table_stride] : 0;
-      if (block < 0 || block >= u.num_blocks) block = 0;
-    }
-    key[j] = u.key.base + block * u.key.block_stride + offset * u.key.slot_stride;
-    value[j] = u.value.base + block * u.value.block_stride + offset * u.value.slot_stride;
-    ++offset;
   }
 }
 
+// Blocks are scattered, so that the processor does not guess where the next one begins.
+void prefetch_tile(const AttentionUnit& u, Range seen, const Addresses& tile) {
+  const int64_t size = u.cache_dtype == VN_DTYPE_F32 ? 4 : 2;
+  for (int64_t j = seen.low; j < seen.high; ++j) {
+    for (int64_t i = 0; i < u.key.dim * size; i += 64) __builtin_prefetch(tile.key[j] + i);
+    for (int64_t i = 0; i < u.value.dim * size; i += 64) __builtin_prefetch(tile.value[j] + i);
+  }
+}
+
+// Columns [j, j + kWidth) of the transposed tile, as far as whole pairs of vectors go. bf16 values move two at a time.
+// Returns the dimensions done; the general kind does none.
+int load_key_pairs(float* out, const bf16* const* rows, int dim) {
+  int d = 0;
+  for (; d + 2 * kWidth <= dim; d += 2 * kWidth) {
+    Vec block[kWidth];
+    for (int i = 0; i < kWidth; ++i) block[i] = rows[i] ? vload_pairs(rows[i] + d) : vset(0.0f);
+    vtranspose(block);
+    for (int i = 0; i < kWidth; ++i) {
+      Vec even, odd;
+      widen_pairs(block[i], even, odd);
+      vstore(out + (d + 2 * i) * kTile, even);
+      vstore(out + (d + 2 * i + 1) * kTile, odd);
+    }
+  }
+  return d;
+}
 template <typename T>
-void load_key_tile(float* out, const char* const* rows, int dim) {
+int load_key_pairs(float*, const T* const*, int) {
+  return 0;
+}
+
+template <typename T>
+void load_key_tile(float* out, const char* const* addresses, int dim) {
   for (int j = 0; j < kTile; j += kWidth) {
-    for (int d = 0; d < dim; d += kWidth) {
+    const T* rows[kWidth];
+    for (int i = 0; i < kWidth; ++i) rows[i] = reinterpret_cast<const T*>(addresses[j + i]);
+    for (int d = load_key_pairs(out + j, rows, dim); d < dim; d += kWidth) {
       const int n = dim - d < kWidth ? dim - d : kWidth;
       Vec block[kWidth];
       for (int i = 0; i < kWidth; ++i) {
-        const T* p = reinterpret_cast<const T*>(rows[j + i]);
-        block[i] = !p ? vset(0.0f) : n == kWidth ? vload(p + d) : vload_n(p + d, n);
+        block[i] = !rows[i] ? vset(0.0f) : n == kWidth ? vload(rows[i] + d) : vload_n(rows[i] + d, n);
       }
       vtranspose(block);
       for (int i = 0; i < n; ++i) vstore(out + (d + i) * kTile + j, block[i]);
@@ -134,12 +169,9 @@ void load_value_tile(float* out, const char* const* rows, int dim, Range seen) {
 }
 
 template <typename T>
-void load_tiles(State& s, const AttentionUnit& u, int64_t start, Range seen) {
-  const char* key[kTile];
-  const char* value[kTile];
-  tile_addresses(u, start, seen, key, value);
-  load_key_tile<T>(s.key, key, u.key.dim);
-  load_value_tile<T>(s.value, value, u.value.dim, seen);
+void load_tile(State& s, const AttentionUnit& u, Range seen) {
+  load_key_tile<T>(s.key, s.here.key, u.key.dim);
+  load_value_tile<T>(s.value, s.here.value, u.value.dim, seen);
 }
 
 // score[r][j] = sum over d of q[r][d] * key[d][j], R rows and all tokens of the tile.
@@ -228,8 +260,8 @@ void sums(const float* weight, const float* value, int stride, const Range* seen
   for (; r < rows; ++r) sum_rows<1>(weight + r * kTile, value, stride, seen[r], sum + r * stride);
 }
 
-// Scores to exponentials relative to the largest score so far; the row's sums so far are brought to the same base.
-void soften(const AttentionUnit& u, float* score, Range seen, float& largest, float& weight, float* sum, int stride) {
+// Scales a row's scores, sets those it does not see to -infinity, and returns the largest.
+float scale_scores(const AttentionUnit& u, float* score, Range seen) {
   const Vec scale = vset(u.scale);
   for (int j = 0; j < kTile; j += kWidth) {
     Vec x = vmul(vload(score + j), scale);
@@ -240,21 +272,35 @@ void soften(const AttentionUnit& u, float* score, Range seen, float& largest, fl
   for (int64_t j = seen.high; j < kTile; ++j) score[j] = kMinusInfinity;
   Vec top = vload(score);
   for (int j = kWidth; j < kTile; j += kWidth) top = vmax(top, vload(score + j));
-  const float tile_largest = vmaximum(top);
-  const float base = largest > tile_largest ? largest : tile_largest;
-  Vec total = vset(0.0f);
-  for (int j = 0; j < kTile; j += kWidth) {
-    const Vec e = vexp(vsub(vload(score + j), vset(base)));
-    total = vadd(total, e);
-    vstore(score + j, e);
+  return vmaximum(top);
+}
+
+// Scores of rows [first, end) to exponentials relative to the largest score so far; the sums so far are brought to the
+// same base. Corrections are computed for kWidth rows at a time.
+void soften(State& s, const AttentionUnit& u, const Range* seen, int first, int end) {
+  const int stride = padded(u.value.dim);
+  for (int r = first; r < end; ++r) s.tile_largest[r] = scale_scores(u, s.score + r * kTile, seen[r]);
+  for (int r = first; r < end; r += kWidth) {
+    const int n = end - r < kWidth ? end - r : kWidth;
+    const Vec before = vload_n(s.largest + r, n);
+    const Vec base = vmax(before, vload_n(s.tile_largest + r, n));
+    vstore_n(s.correction + r, vexp(vsub(before, base)), n);
+    vstore_n(s.largest + r, base, n);
   }
-  if (largest != base) {
-    const float correction = exp1(largest - base);
-    weight *= correction;
-    for (int d = 0; d < stride; d += kWidth) vstore(sum + d, vmul(vload(sum + d), vset(correction)));
-    largest = base;
+  for (int r = first; r < end; ++r) {
+    float* score = s.score + r * kTile;
+    const Vec base = vset(s.largest[r]), correction = vset(s.correction[r]);
+    Vec total = vset(0.0f);
+    for (int j = 0; j < kTile; j += kWidth) {
+      const Vec e = vexp(vsub(vload(score + j), base));
+      total = vadd(total, e);
+      vstore(score + j, e);
+    }
+    vstore(s.weight + r * kWidth, vfma(vload(s.weight + r * kWidth), correction, total));
+    if (s.correction[r] == 1.0f) continue;  // exact
+    float* sum = s.sum + r * stride;
+    for (int d = 0; d < stride; d += kWidth) vstore(sum + d, vmul(vload(sum + d), correction));
   }
-  weight += vsum(total);
 }
 
 Range visible(const AttentionUnit& u, int token) {
@@ -267,30 +313,32 @@ Range within(Range range, int64_t start, int64_t length) {
   return {at_least(range.low - start, 0), at_most(range.high - start, length)};
 }
 
-void run_tile(State& s, const AttentionUnit& u, int64_t start) {
+// The tile at `start`, whose addresses are in s.here; `all` is what its rows see of it together.
+void run_tile(State& s, const AttentionUnit& u, int64_t start, Range all) {
   // Ranges move on with the token, so that the rows that see something of this tile are neighbours.
   Range seen[kMaxRows];
   int first = -1, end = 0;
-  Range all = {kTile, 0};
   for (int r = 0; r < u.tokens * u.heads; ++r) {
     seen[r] = within(visible(u, r / u.heads), start, kTile);
     if (seen[r].low >= seen[r].high) continue;
     if (first < 0) first = r;
     end = r + 1;
-    all = {at_most(all.low, seen[r].low), at_least(all.high, seen[r].high)};
   }
   if (first < 0) return;
   switch (u.cache_dtype) {
-    case VN_DTYPE_F16: load_tiles<f16>(s, u, start, all); break;
-    case VN_DTYPE_BF16: load_tiles<bf16>(s, u, start, all); break;
-    default: load_tiles<float>(s, u, start, all); break;
+    case VN_DTYPE_F16: load_tile<f16>(s, u, all); break;
+    case VN_DTYPE_BF16: load_tile<bf16>(s, u, all); break;
+    default: load_tile<float>(s, u, all); break;
   }
   const int stride = padded(u.value.dim);
   dots(s.q + first * u.key.dim, s.key, u.key.dim, s.score + first * kTile, end - first);
-  for (int r = first; r < end; ++r) {
-    soften(u, s.score + r * kTile, seen[r], s.largest[r], s.weight[r], s.sum + r * stride, stride);
-  }
+  soften(s, u, seen, first, end);
   sums(s.score + first * kTile, s.value, stride, seen + first, s.sum + first * stride, end - first);
+}
+
+// What the unit's rows see together of [start, start + length).
+Range seen_by_all(const AttentionUnit& u, int64_t start, int64_t length) {
+  return {within(visible(u, 0), start, length).low, within(visible(u, u.tokens - 1), start, length).high};
 }
 
 // The state of every row over one chunk.
@@ -298,12 +346,26 @@ void run_chunk(State& s, const AttentionUnit& u, int64_t chunk) {
   const int rows = u.tokens * u.heads, stride = padded(u.value.dim);
   for (int r = 0; r < rows; ++r) {
     s.largest[r] = kMinusInfinity;
-    s.weight[r] = 0.0f;
+    vstore(s.weight + r * kWidth, vset(0.0f));
   }
   for (int i = 0; i < rows * stride; i += kWidth) vstore(s.sum + i, vset(0.0f));
-  const Range first = within(visible(u, 0), chunk * kChunk, kChunk);
-  const Range last = within(visible(u, u.tokens - 1), chunk * kChunk, kChunk);
-  for (int64_t tile = first.low / kTile; tile * kTile < last.high; ++tile) run_tile(s, u, chunk * kChunk + tile * kTile);
+  const Range part = seen_by_all(u, chunk * kChunk, kChunk);
+  int64_t start = chunk * kChunk + part.low / kTile * kTile;
+  const int64_t end = chunk * kChunk + part.high;
+  if (start >= end) return;
+  Range all = seen_by_all(u, start, kTile);
+  find_tile(u, start, all, s.here);
+  for (; start < end; start += kTile) {
+    const Range later = seen_by_all(u, start + kTile, kTile);
+    const bool more = start + kTile < end;
+    if (more) {
+      find_tile(u, start + kTile, later, s.next);
+      prefetch_tile(u, later, s.next);
+    }
+    run_tile(s, u, start, all);
+    if (more) s.here = s.next;
+    all = later;
+  }
 }
 
 bool sees(const AttentionUnit& u, int token, int64_t chunk) {
@@ -317,7 +379,7 @@ void store_partial(const State& s, const AttentionUnit& u) {
     if (!sees(u, r / u.heads, u.chunk)) continue;
     float* out = u.partial + r / u.heads * u.partial_token_stride + r % u.heads * u.partial_head_stride;
     out[0] = s.largest[r];
-    out[1] = s.weight[r];
+    out[1] = vsum(vload(s.weight + r * kWidth));
     load_floats<float>(out + 2, reinterpret_cast<const char*>(s.sum + r * stride), u.value.dim);
   }
 }
@@ -344,8 +406,8 @@ void unit(const AttentionUnit& u) {
     run_chunk(s, u, chunk);
     for (int r = 0; r < rows; ++r) {
       if (!sees(u, r / u.heads, chunk)) continue;
-      absorb(s.merged_largest[r], s.merged_weight[r], s.merged + r * stride, s.largest[r], s.weight[r], s.sum + r * stride,
-             u.value.dim);
+      absorb(s.merged_largest[r], s.merged_weight[r], s.merged + r * stride, s.largest[r],
+             vsum(vload(s.weight + r * kWidth)), s.sum + r * stride, u.value.dim);
     }
   }
   for (int r = 0; r < rows; ++r) {

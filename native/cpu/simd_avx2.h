@@ -88,6 +88,12 @@ inline __m128i narrow_bf16(Vec v) {
 inline Vec vload(const float* p) { return _mm256_loadu_ps(p); }
 inline Vec vload(const bf16* p) { return widen_bf16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline Vec vload(const f16* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline Vec vload_pairs(const bf16* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
+inline void widen_pairs(Vec pairs, Vec& even, Vec& odd) {
+  const __m256i bits = _mm256_castps_si256(pairs);
+  even = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
+  odd = _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(static_cast<int32_t>(0xffff0000))));
+}
 inline void vstore(float* p, Vec v) { _mm256_storeu_ps(p, v); }
 inline void vstore(bf16* p, Vec v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_bf16(v)); }
 inline void vstore(f16* p, Vec v) {

@@ -90,6 +90,12 @@ inline __m256i narrow_bf16(Vec v) {
 inline Vec vload(const float* p) { return _mm512_loadu_ps(p); }
 inline Vec vload(const bf16* p) { return widen_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 inline Vec vload(const f16* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline Vec vload_pairs(const bf16* p) { return _mm512_loadu_ps(p); }
+inline void widen_pairs(Vec pairs, Vec& even, Vec& odd) {
+  const __m512i bits = _mm512_castps_si512(pairs);
+  even = _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+  odd = _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32(static_cast<int32_t>(0xffff0000))));
+}
 inline void vstore(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 inline void vstore(bf16* p, Vec v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow_bf16(v)); }
 inline void vstore(f16* p, Vec v) {

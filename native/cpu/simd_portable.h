@@ -74,6 +74,16 @@ Vec vload_n(const T* p, int n) {
   for (int i = 0; i < n; ++i) v[i] = to_float(p[i]);
   return v;
 }
+// 2 kWidth bf16 as they are, two in each lane; widen_pairs gives the even and the odd ones as floats.
+inline Vec vload_pairs(const bf16* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void widen_pairs(Vec pairs, Vec& even, Vec& odd) {
+  even = (Vec)((VecInt)pairs << 16);
+  odd = (Vec)((VecInt)pairs & static_cast<int32_t>(0xffff0000));
+}
 inline void vstore(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 template <typename T>
 void vstore(T* p, Vec v) {
