@@ -1,4 +1,5 @@
 // Changes of logits [S, V] before sampling: edits, the record of seen tokens, penalties.
+#include <algorithm>
 #include <cstring>
 
 #include "cpu/logits_kernels.h"
@@ -8,7 +9,7 @@ namespace vn::cpu {
 
 namespace {
 
-constexpr int64_t kPenaltyGrain = 32 * kLogitBlock;  // columns; elements are independent, so any cut gives the same bits
+constexpr int64_t kPenaltyGrain = int64_t{1} << 18;  // logits that one thread takes: about 16 us, a pool's wake-up is not less
 constexpr int32_t kPromptBit = INT32_MIN;
 constexpr int32_t kGeneratedMask = INT32_MAX;
 
@@ -56,13 +57,10 @@ void logits_penalties(Device& device, const vn_logits_penalties_params& params) 
   const auto* counts = static_cast<const int32_t*>(params.counts.data);
   const int64_t rows = params.logits.shape[0];
   const int64_t vocab = params.logits.shape[1];
-  const int64_t pieces = (vocab + kPenaltyGrain - 1) / kPenaltyGrain;
   const LogitKernels& kernels = logit_kernels(device.isa);
 
-  device.pool.parallel_for(rows * pieces, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t piece = begin; piece < end; ++piece) {
-      const int64_t row = piece / pieces;
-      const int64_t first = piece % pieces * kPenaltyGrain;
+  device.pool.parallel_for(rows, std::max<int64_t>(1, kPenaltyGrain / vocab), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
       const int64_t request = sample_rows[4 * row + 1];
       if (!inside(request, params.max_seqs)) continue;
       const vn_sampling_row& sampling = params.sampling[request];
@@ -70,9 +68,8 @@ void logits_penalties(Device& device, const vn_logits_penalties_params& params) 
       const Penalties penalties = {sampling.repetition_penalty == 0.0f ? 1.0f : sampling.repetition_penalty,
                                    sampling.frequency_penalty, sampling.presence_penalty};
       if (penalties.repetition == 1.0f && penalties.frequency == 0.0f && penalties.presence == 0.0f) continue;
-      kernels.penalise(logits + row * params.logits.stride[0] + first,
-                       counts + sampling.count_slot * params.counts.stride[0] + first,
-                       vocab - first < kPenaltyGrain ? vocab - first : kPenaltyGrain, penalties);
+      kernels.penalise(logits + row * params.logits.stride[0], counts + sampling.count_slot * params.counts.stride[0], vocab,
+                       penalties);
     }
   });
 }

@@ -1,6 +1,7 @@
 // vn_logprobs: log p_i = logit_i - max - ln(sum of masses / 2^39), the sum being an integer (core/fixed_exp.h) and the rest
 // done in f64 and rounded once, so that no order of summation shows. logits [S, V] F32; one thread does one row.
-// The N largest are kept in a heap inside the output row; a block whose maximum cannot enter is skipped.
+// The N largest are kept in a heap inside the output row. What enters must reach the N-th largest of the lane maxima, and a
+// group of columns without such a logit is skipped.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -8,38 +9,62 @@
 #include "core/fixed_exp.h"
 #include "cpu/logits_kernels.h"
 #include "cpu/ops.h"
+#include "cpu/sampling_thresholds.h"
 
 namespace vn::cpu {
 
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr int64_t kGrain = int64_t{1} << 17;  // logits that one thread takes: about 50 us
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Maxima of the row: the blocks are cut into at most kGroups groups, each with 16 lanes. On the stack, 17 KiB.
+constexpr int64_t kGroups = 256;
+struct Maxima {
+  float lanes[kGroups * kLogitLanes];
+  float groups[kGroups];
+  int64_t columns;  // of a group
+  int64_t count;    // of groups
+  float max;
+  bool bad;  // a NaN, +inf, or no finite logit
+};
+
+void find_maxima(const LogitKernels& kernels, const float* logits, int64_t vocab, Maxima& out) {
+  const int64_t blocks = (vocab + kLogitBlock - 1) / kLogitBlock;
+  out.columns = (blocks + kGroups - 1) / kGroups * kLogitBlock;
+  out.count = (vocab + out.columns - 1) / out.columns;
+  out.max = -kInfinity;
+  out.bad = false;
+  for (int64_t g = 0; g < out.count; ++g) {
+    float* lanes = out.lanes + g * kLogitLanes;
+    std::fill_n(lanes, kLogitLanes, -kInfinity);
+    const int64_t end = std::min(vocab, (g + 1) * out.columns);
+    for (int64_t at = g * out.columns; at < end; at += kLogitBlock) {
+      float block[kLogitLanes];
+      out.bad |= kernels.lane_maxima(logits + at, std::min(kLogitBlock, end - at), block);
+      for (int64_t i = 0; i < kLogitLanes; ++i) lanes[i] = std::max(lanes[i], block[i]);
+    }
+    out.groups[g] = *std::max_element(lanes, lanes + kLogitLanes);
+    out.max = std::max(out.max, out.groups[g]);
+  }
+  out.bad |= !(out.max > -kInfinity);
+  out.max += 0.0f;  // never -0
+}
 
 struct Normaliser {
   float max;
   double log_sum;
-  bool bad;  // a NaN, +inf, or no finite logit: every log-probability is NaN
 
   float operator()(float logit) const {
-    if (bad) return kNan;
     return static_cast<float>((static_cast<double>(logit) - static_cast<double>(max)) - log_sum);
   }
 };
 
-Normaliser normalise(const LogitKernels& kernels, const float* logits, int64_t vocab) {
-  Normaliser out{-kInfinity, 0.0, false};
-  float lanes[kLogitLanes];
-  for (int64_t at = 0; at < vocab; at += kLogitBlock) {
-    out.bad |= kernels.lane_maxima(logits + at, std::min(kLogitBlock, vocab - at), lanes);
-    out.max = std::max(out.max, *std::max_element(lanes, lanes + kLogitLanes));
-  }
-  out.bad |= !(out.max > -kInfinity);
-  if (out.bad) return out;
-  out.max += 0.0f;  // never -0
-  const uint64_t total = kernels.mass_sum(logits, vocab, out.max, mass_scale(1.0f), 1.0f);
-  out.log_sum = std::log(static_cast<double>(total) * 0x1p-39);
-  return out;
+Normaliser normalise(const LogitKernels& kernels, const float* logits, int64_t vocab, const Maxima& maxima) {
+  if (maxima.bad) return {kNan, 0.0};
+  const uint64_t total = kernels.mass_sum(logits, vocab, maxima.max, mass_scale(1.0f), 1.0f);
+  return {maxima.max, std::log(static_cast<double>(total) / static_cast<double>(kMassOne))};
 }
 
 // The N largest so far as a heap over two parallel arrays, the worst at the root.
@@ -103,11 +128,15 @@ class TopHeap {
   int64_t size_ = 0;
 };
 
-void top_logits(const LogitKernels& kernels, const float* logits, int64_t vocab, TopHeap& heap) {
+// Reorders the lane maxima.
+void top_logits(const LogitKernels& kernels, const float* logits, int64_t vocab, int64_t top, Maxima& maxima, TopHeap& heap) {
   float values[kLogitBlock + kLogitSlack];
   int32_t ids[kLogitBlock + kLogitSlack];
+  const int64_t lanes = maxima.count * kLogitLanes;
+  float bound = top <= lanes ? kth_largest(maxima.lanes, lanes, top) : -kInfinity;
   for (int64_t at = 0; at < vocab; at += kLogitBlock) {
-    const float bound = heap.full() ? heap.worst() : -kInfinity;
+    if (heap.full()) bound = std::max(bound, heap.worst());
+    if (maxima.groups[at / maxima.columns] < bound) continue;
     const int64_t count = kernels.collect(logits + at, std::min(kLogitBlock, vocab - at), 0.0f, bound,
                                           static_cast<int32_t>(at), values, ids);
     for (int64_t i = 0; i < count; ++i) heap.add(values[i], ids[i]);
@@ -124,10 +153,12 @@ void logprobs(Device& device, const vn_logprobs_params& params) {
   const int64_t top = params.out_top_ids.data ? params.out_top_ids.shape[1] : 0;
   const LogitKernels& kernels = logit_kernels(device.isa);
 
-  device.pool.parallel_for(params.logits.shape[0], 1, [&](int64_t begin, int64_t end) {
+  device.pool.parallel_for(params.logits.shape[0], std::max<int64_t>(1, kGrain / vocab), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const float* logits = static_cast<const float*>(params.logits.data) + row * params.logits.stride[0];
-      const Normaliser normaliser = normalise(kernels, logits, vocab);
+      Maxima maxima;
+      find_maxima(kernels, logits, vocab, maxima);
+      const Normaliser normaliser = normalise(kernels, logits, vocab, maxima);
       const int32_t id = ids[row];
       const bool known = id >= 0 && id < vocab;
       out_logprob[row] = known ? normaliser(logits[id]) : kNan;
@@ -136,7 +167,7 @@ void logprobs(Device& device, const vn_logprobs_params& params) {
 
       int32_t* top_ids = static_cast<int32_t*>(params.out_top_ids.data) + row * params.out_top_ids.stride[0];
       float* top_values = static_cast<float*>(params.out_top_logprobs.data) + row * params.out_top_logprobs.stride[0];
-      if (normaliser.bad) {  // no order among NaNs: the first ids
+      if (maxima.bad) {  // no order among NaNs: the first ids
         for (int64_t i = 0; i < top; ++i) {
           top_ids[i] = static_cast<int32_t>(i);
           top_values[i] = kNan;
@@ -144,7 +175,7 @@ void logprobs(Device& device, const vn_logprobs_params& params) {
         continue;
       }
       TopHeap heap(top_values, top_ids, top);
-      top_logits(kernels, logits, vocab, heap);
+      top_logits(kernels, logits, vocab, top, maxima, heap);
       heap.sort();
       for (int64_t i = 0; i < top; ++i) top_values[i] = normaliser(top_values[i]);
     }

@@ -1,5 +1,5 @@
-// vn_sample over rows: several rows share the pool's threads, a single row has them all. The arithmetic is in
-// sampling_row.cpp and does not depend on that choice.
+// vn_sample over rows: one thread does one row (sampling_row.cpp). A row takes 10 to 50 us at V = 128256, so that waking the
+// pool would cost more than it saves for a row or two.
 #include <algorithm>
 #include <atomic>
 
@@ -7,6 +7,10 @@
 #include "cpu/sampling_row.h"
 
 namespace vn::cpu {
+
+namespace {
+constexpr int64_t kParallelFrom = int64_t{1} << 18;  // logits
+}
 
 int64_t sample_workspace_size(Device& device, int64_t max_rows, int64_t vocab_size) {
   return std::min<int64_t>(max_rows, device.pool.size()) * sample_scratch_bytes(vocab_size);
@@ -21,12 +25,12 @@ void sample(Device& device, const vn_sample_params& params) {
   const int64_t vocab = params.logits.shape[1];
   const LogitKernels& kernels = logit_kernels(device.isa);
 
-  const auto one = [&](int64_t row, int64_t slot, ThreadPool* pool) {
+  const auto one = [&](int64_t row, int64_t slot) {
     SampledToken token = {0, VN_ROW_NAN};
     const int64_t request = sample_rows[4 * row + 1];
     if (params.all_greedy || (request >= 0 && request < params.max_seqs)) {
       void* memory = static_cast<char*>(params.workspace) + slot * sample_scratch_bytes(vocab);
-      token = sample_row(kernels, pool, logits + row * params.logits.stride[0], vocab,
+      token = sample_row(kernels, logits + row * params.logits.stride[0], vocab,
                          params.all_greedy ? nullptr : params.sampling + request, sample_rows[4 * row + 2],
                          carve_sample_scratch(memory, vocab));
     }
@@ -34,16 +38,12 @@ void sample(Device& device, const vn_sample_params& params) {
     flags[row] = token.flags;
   };
 
-  const int64_t threads = device.pool.size();
-  if (rows < threads) {
-    for (int64_t row = 0; row < rows; ++row) one(row, 0, &device.pool);
-    return;
-  }
-  // Each of `threads` slots owns a piece of the workspace and takes rows until none is left.
+  const int64_t threads = rows * vocab < kParallelFrom ? 1 : std::min<int64_t>(rows, device.pool.size());
+  // Each slot owns a piece of the workspace and takes rows until none is left.
   std::atomic<int64_t> next{0};
   device.pool.parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t slot = begin; slot < end; ++slot) {
-      for (int64_t row = next.fetch_add(1); row < rows; row = next.fetch_add(1)) one(row, slot, nullptr);
+      for (int64_t row = next.fetch_add(1); row < rows; row = next.fetch_add(1)) one(row, slot);
     }
   });
 }

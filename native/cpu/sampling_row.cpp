@@ -13,7 +13,6 @@
 #include "cpu/sampling_row.h"
 
 #include <algorithm>
-#include <atomic>
 #include <limits>
 
 #include "core/fixed_exp.h"
@@ -25,7 +24,6 @@ namespace vn::cpu {
 namespace {
 
 constexpr float kGreedyBelow = 1e-5f;  // temperatures below are greedy, as the engine's front end has it
-constexpr int64_t kBlockGrain = 8;     // blocks that one thread takes at a time
 constexpr int64_t kAlign = 64;
 
 int64_t block_count(int64_t vocab) { return (vocab + kLogitBlock - 1) / kLogitBlock; }
@@ -34,7 +32,6 @@ int64_t list_bytes(int64_t vocab) { return aligned((vocab + kLogitSlack) * 4); }
 
 struct Row {
   const LogitKernels& kernels;
-  ThreadPool* pool;
   const float* logits;
   int64_t vocab;
   int64_t blocks;
@@ -44,30 +41,17 @@ struct Row {
   int64_t block_size(int64_t b) const { return std::min(kLogitBlock, vocab - b * kLogitBlock); }
   const float* lanes(int64_t b) const { return scratch.lanes + b * kLogitLanes; }
   float block_max(int64_t b) const { return *std::max_element(lanes(b), lanes(b) + kLogitLanes); }
-
-  template <typename Body>
-  void for_blocks(Body&& body) const {
-    if (!pool) {
-      for (int64_t b = 0; b < blocks; ++b) body(b);
-      return;
-    }
-    pool->parallel_for(blocks, kBlockGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; ++b) body(b);
-    });
-  }
 };
 
 // False when the row cannot be sampled.
 bool find_max(const Row& row, float& out_max) {
-  std::atomic<bool> bad{false};
-  row.for_blocks([&](int64_t b) {
-    if (row.kernels.lane_maxima(row.block(b), row.block_size(b), row.scratch.lanes + b * kLogitLanes)) {
-      bad.store(true, std::memory_order_relaxed);
-    }
-  });
+  bool bad = false;
+  for (int64_t b = 0; b < row.blocks; ++b) {
+    bad |= row.kernels.lane_maxima(row.block(b), row.block_size(b), row.scratch.lanes + b * kLogitLanes);
+  }
   const float max = *std::max_element(row.scratch.lanes, row.scratch.lanes + row.blocks * kLogitLanes);
   out_max = max + 0.0f;  // never -0
-  return !bad.load(std::memory_order_relaxed) && max > -std::numeric_limits<float>::infinity();
+  return !bad && max > -std::numeric_limits<float>::infinity();
 }
 
 int32_t first_equal(const Row& row, float max) {
@@ -82,13 +66,12 @@ int32_t first_equal(const Row& row, float max) {
 // Sums of kept masses of each block, and of all.
 uint64_t sum_masses(const Row& row, float max, float scale, float min_mass) {
   const float skip = skip_below(min_mass, scale);
-  row.for_blocks([&](int64_t b) {
-    row.scratch.sums[b] = ieee_sub(row.block_max(b), max) < skip
-                              ? 0
-                              : row.kernels.mass_sum(row.block(b), row.block_size(b), max, scale, min_mass);
-  });
   uint64_t total = 0;
-  for (int64_t b = 0; b < row.blocks; ++b) total += row.scratch.sums[b];
+  for (int64_t b = 0; b < row.blocks; ++b) {
+    const bool empty = ieee_sub(row.block_max(b), max) < skip;
+    row.scratch.sums[b] = empty ? 0 : row.kernels.mass_sum(row.block(b), row.block_size(b), max, scale, min_mass);
+    total += row.scratch.sums[b];
+  }
   return total;
 }
 
@@ -176,9 +159,9 @@ SampleScratch carve_sample_scratch(void* memory, int64_t vocab) {
   return scratch;
 }
 
-SampledToken sample_row(const LogitKernels& kernels, ThreadPool* pool, const float* logits, int64_t vocab,
-                        const vn_sampling_row* sampling, int32_t position, const SampleScratch& scratch) {
-  const Row row{kernels, pool, logits, vocab, block_count(vocab), scratch};
+SampledToken sample_row(const LogitKernels& kernels, const float* logits, int64_t vocab, const vn_sampling_row* sampling,
+                        int32_t position, const SampleScratch& scratch) {
+  const Row row{kernels, logits, vocab, block_count(vocab), scratch};
   float max;
   if (!find_max(row, max)) return {0, VN_ROW_NAN};
   if (!sampling || !(sampling->temperature >= kGreedyBelow)) return {first_equal(row, max), 0};

@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "cpu/logits_kernels.h"
-#include "cpu/thread_pool.h"
 #include "vllm_native.h"
 
 namespace vn::cpu {
@@ -26,8 +25,8 @@ struct SampledToken {
   int32_t flags;
 };
 
-// sampling null = greedy. With a pool the row's blocks are shared among its threads; the result is the same.
-SampledToken sample_row(const LogitKernels& kernels, ThreadPool* pool, const float* logits, int64_t vocab,
-                        const vn_sampling_row* sampling, int32_t position, const SampleScratch& scratch);
+// sampling null = greedy.
+SampledToken sample_row(const LogitKernels& kernels, const float* logits, int64_t vocab, const vn_sampling_row* sampling,
+                        int32_t position, const SampleScratch& scratch);
 
 }  // namespace vn::cpu
