@@ -23,6 +23,12 @@ void masses(const float* logits, int64_t n, float max_logit, float scale, float*
   for (int64_t i = 0; i < n; ++i) out[i] = whole_mass(logits[i], max_logit, scale);
 }
 
+uint64_t list_sum(const float* masses, int64_t n, float min_mass) {
+  uint64_t sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += masses[i] >= min_mass ? mass_integer(masses[i]) : 0;
+  return sum;
+}
+
 int64_t collect(const float* logits, int64_t n, float subtract, float at_least, int32_t first_id, float* values,
                 int32_t* ids) {
   int64_t count = 0;
@@ -48,7 +54,7 @@ void penalise(float* logits, const int32_t* counts, int64_t n, const Penalties& 
 
 }  // namespace
 
-extern const LogitKernels kLogitKernelsScalar = {lane_maxima, mass_sum, masses, collect, count_above, penalise};
+extern const LogitKernels kLogitKernelsScalar = {lane_maxima, mass_sum, masses, list_sum, collect, count_above, penalise};
 
 const LogitKernels& logit_kernels(Isa isa) {
 #if defined(__x86_64__)

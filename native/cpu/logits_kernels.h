@@ -25,6 +25,8 @@ struct LogitKernels {
   uint64_t (*mass_sum)(const float* logits, int64_t n, float max_logit, float scale, float min_mass);
   // The masses as (exact) floats.
   void (*masses)(const float* logits, int64_t n, float max_logit, float scale, float* out);
+  // Sum of those masses (as masses returns them) that are at least min_mass.
+  uint64_t (*list_sum)(const float* masses, int64_t n, float min_mass);
   // Appends the logits with logit - subtract >= at_least, in order, and first_id + their index. Returns how many.
   int64_t (*collect)(const float* logits, int64_t n, float subtract, float at_least, int32_t first_id, float* values,
                      int32_t* ids);

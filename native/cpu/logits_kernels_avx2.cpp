@@ -37,6 +37,18 @@ inline __m256i truncated(__m128i bits) {
   return _mm256_srlv_epi64(wide, _mm256_cvtepu32_epi64(right));  // 0 where the shift is 64 or more: masses below 1
 }
 
+// The masses that are at least `least`, as integers, in four sums.
+inline __m256i kept_sums(__m256 mass, __m256 least) {
+  const __m256i kept = _mm256_castps_si256(_mm256_and_ps(mass, _mm256_cmp_ps(mass, least, _CMP_GE_OQ)));
+  return _mm256_add_epi64(truncated(_mm256_castsi256_si128(kept)), truncated(_mm256_extracti128_si256(kept, 1)));
+}
+
+inline uint64_t total(__m256i sums) {
+  alignas(32) uint64_t lanes[4];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sums);
+  return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+
 bool lane_maxima(const float* logits, int64_t n, float* lanes) {
   const __m256 infinity = _mm256_set1_ps(__builtin_inff());
   __m256 max0 = _mm256_set1_ps(-__builtin_inff());
@@ -64,14 +76,9 @@ uint64_t mass_sum(const float* logits, int64_t n, float max_logit, float scale, 
   __m256i sums = _mm256_setzero_si256();
   int64_t i = 0;
   for (; i + kWidth <= n; i += kWidth) {
-    const __m256 mass = raw_masses(_mm256_loadu_ps(logits + i), largest, factor);
-    const __m256i kept = _mm256_castps_si256(_mm256_and_ps(mass, _mm256_cmp_ps(mass, least, _CMP_GE_OQ)));
-    sums = _mm256_add_epi64(sums, truncated(_mm256_castsi256_si128(kept)));
-    sums = _mm256_add_epi64(sums, truncated(_mm256_extracti128_si256(kept, 1)));
+    sums = _mm256_add_epi64(sums, kept_sums(raw_masses(_mm256_loadu_ps(logits + i), largest, factor), least));
   }
-  alignas(32) uint64_t lanes[4];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sums);
-  uint64_t sum = lanes[0] + lanes[1] + lanes[2] + lanes[3];
+  uint64_t sum = total(sums);
   for (; i < n; ++i) sum += kept_mass(logits[i], max_logit, scale, min_mass);
   return sum;
 }
@@ -85,6 +92,16 @@ void masses(const float* logits, int64_t n, float max_logit, float scale, float*
     _mm256_storeu_ps(out + i, _mm256_round_ps(mass, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC));
   }
   for (; i < n; ++i) out[i] = whole_mass(logits[i], max_logit, scale);
+}
+
+uint64_t list_sum(const float* masses, int64_t n, float min_mass) {
+  const __m256 least = _mm256_set1_ps(min_mass);
+  __m256i sums = _mm256_setzero_si256();
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) sums = _mm256_add_epi64(sums, kept_sums(_mm256_loadu_ps(masses + i), least));
+  uint64_t sum = total(sums);
+  for (; i < n; ++i) sum += masses[i] >= min_mass ? mass_integer(masses[i]) : 0;
+  return sum;
 }
 
 int64_t collect(const float* logits, int64_t n, float subtract, float at_least, int32_t first_id, float* values,
@@ -139,7 +156,7 @@ void penalise(float* logits, const int32_t* counts, int64_t n, const Penalties& 
 
 }  // namespace
 
-extern const LogitKernels kLogitKernelsAvx2 = {lane_maxima, mass_sum, masses, collect, count_above, penalise};
+extern const LogitKernels kLogitKernelsAvx2 = {lane_maxima, mass_sum, masses, list_sum, collect, count_above, penalise};
 
 }  // namespace vn::cpu
 #endif

@@ -52,6 +52,13 @@ bool lane_maxima(const float* logits, int64_t n, float* lanes) {
   return any;
 }
 
+// Adds the masses that are at least `least`, as integers, to 16 sums.
+inline void add_kept(__m512 mass, __m512 least, __m512i& low, __m512i& high) {
+  mass = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(mass, least, _CMP_GE_OQ), mass);
+  low = _mm512_add_epi64(low, _mm512_cvttps_epi64(_mm512_castps512_ps256(mass)));
+  high = _mm512_add_epi64(high, _mm512_cvttps_epi64(_mm512_extractf32x8_ps(mass, 1)));
+}
+
 uint64_t mass_sum(const float* logits, int64_t n, float max_logit, float scale, float min_mass) {
   const __m512 largest = _mm512_set1_ps(max_logit);
   const __m512 factor = _mm512_set1_ps(scale);
@@ -60,10 +67,7 @@ uint64_t mass_sum(const float* logits, int64_t n, float max_logit, float scale, 
   __m512i high = low;
   int64_t i = 0;
   for (; i + kWidth <= n; i += kWidth) {
-    __m512 mass = raw_masses(_mm512_loadu_ps(logits + i), largest, factor);
-    mass = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(mass, least, _CMP_GE_OQ), mass);
-    low = _mm512_add_epi64(low, _mm512_cvttps_epi64(_mm512_castps512_ps256(mass)));
-    high = _mm512_add_epi64(high, _mm512_cvttps_epi64(_mm512_extractf32x8_ps(mass, 1)));
+    add_kept(raw_masses(_mm512_loadu_ps(logits + i), largest, factor), least, low, high);
   }
   uint64_t sum = static_cast<uint64_t>(_mm512_reduce_add_epi64(_mm512_add_epi64(low, high)));
   for (; i < n; ++i) sum += kept_mass(logits[i], max_logit, scale, min_mass);
@@ -79,6 +83,17 @@ void masses(const float* logits, int64_t n, float max_logit, float scale, float*
     _mm512_storeu_ps(out + i, _mm512_roundscale_ps(mass, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC));
   }
   for (; i < n; ++i) out[i] = whole_mass(logits[i], max_logit, scale);
+}
+
+uint64_t list_sum(const float* masses, int64_t n, float min_mass) {
+  const __m512 least = _mm512_set1_ps(min_mass);
+  __m512i low = _mm512_setzero_si512();
+  __m512i high = low;
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) add_kept(_mm512_loadu_ps(masses + i), least, low, high);
+  uint64_t sum = static_cast<uint64_t>(_mm512_reduce_add_epi64(_mm512_add_epi64(low, high)));
+  for (; i < n; ++i) sum += masses[i] >= min_mass ? mass_integer(masses[i]) : 0;
+  return sum;
 }
 
 int64_t collect(const float* logits, int64_t n, float subtract, float at_least, int32_t first_id, float* values,
@@ -127,7 +142,7 @@ void penalise(float* logits, const int32_t* counts, int64_t n, const Penalties& 
 
 }  // namespace
 
-extern const LogitKernels kLogitKernelsAvx512 = {lane_maxima, mass_sum, masses, collect, count_above, penalise};
+extern const LogitKernels kLogitKernelsAvx512 = {lane_maxima, mass_sum, masses, list_sum, collect, count_above, penalise};
 
 }  // namespace vn::cpu
 #endif

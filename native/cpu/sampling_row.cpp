@@ -129,10 +129,16 @@ int64_t collect_top_p(const Row& row, uint64_t rest, float max, float scale) {
   return n;
 }
 
-uint64_t list_sum(const float* masses, int64_t n, float min_mass) {
-  uint64_t sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += masses[i] >= min_mass ? mass_integer(masses[i]) : 0;
-  return sum;
+// The draw among n candidates.
+int32_t draw_from_list(const Row& row, int64_t n, float min_mass, uint64_t r) {
+  const float* masses = row.scratch.masses;
+  int64_t at = 0;
+  for (; at + kLogitBlock < n; at += kLogitBlock) {
+    const uint64_t sum = row.kernels.list_sum(masses + at, kLogitBlock, min_mass);
+    if (sum > r) break;
+    r -= sum;
+  }
+  return row.scratch.ids[at + pick(masses + at, std::min(kLogitBlock, n - at), min_mass, r)];
 }
 
 }  // namespace
@@ -182,7 +188,7 @@ SampledToken sample_row(const LogitKernels& kernels, const float* logits, int64_
   uint64_t target = 0;
   if (top_k) {
     n = collect_top_k(row, sampling->top_k, max, scale);
-    total = list_sum(scratch.masses, n, min_mass);
+    total = kernels.list_sum(scratch.masses, n, min_mass);
     if (top_p) target = top_p_target(sampling->top_p, total);
   } else {
     total = sum_masses(row, max, scale, min_mass);
@@ -193,9 +199,9 @@ SampledToken sample_row(const LogitKernels& kernels, const float* logits, int64_
   if (top_p) {
     // Nothing below min_mass counts towards total, so the threshold cannot fall below it. values is free by now.
     least = mass_threshold(scratch.masses, n, target, reinterpret_cast<uint32_t*>(scratch.values));
-    total = list_sum(scratch.masses, n, least);
+    total = kernels.list_sum(scratch.masses, n, least);
   }
-  return {scratch.ids[pick(scratch.masses, n, least, mul_high(bits, total))], 0};
+  return {draw_from_list(row, n, least, mul_high(bits, total)), 0};
 }
 
 }  // namespace vn::cpu
