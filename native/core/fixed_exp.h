@@ -8,7 +8,9 @@
 //
 // A mass has at most 24 significant bits, hence is exact as a float, and 2^24 of them (the largest vocabulary) sum to 2^63.
 // Every step is one IEEE operation: vector code and CUDA repeat it literally. Thresholds are integers stored as floats, so
-// "trunc(m) >= threshold" may be tested as "m >= threshold" before truncating.
+// "trunc(m) >= threshold" may be tested as "m >= threshold" before truncating. Among all floats x in [-41, 0] the mass falls
+// with rising x 83025 times, each time by its last bit: so top-k compares logits, min-p and top-p compare masses, and nothing
+// may assume that the two orders agree to the last bit.
 #pragma once
 
 #include <cstdint>
