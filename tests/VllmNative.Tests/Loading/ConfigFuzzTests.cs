@@ -1,6 +1,7 @@
 using System.Text;
 using VllmNative.Layers;
 using VllmNative.Loading;
+using VllmNative.Models;
 using Xunit;
 
 namespace VllmNative.Tests.Loading;
