@@ -1,23 +1,72 @@
+using System.Diagnostics;
 using VllmNative.Requests;
 
 namespace VllmNative.Scheduling;
 
-/// <summary>Requests that wait, first come first served; preempted ones return to the front.</summary>
+/// <summary>
+/// Requests that wait, first come first served; preempted ones return to the front. The links lie in the requests, so that
+/// a burst of arrivals allocates nothing on the engine thread.
+/// </summary>
 internal sealed class RequestQueue
 {
-    private readonly LinkedList<Request> _requests = new();
+    private Request? _last;
 
-    internal int Count => _requests.Count;
+    internal int Count { get; private set; }
 
-    internal Request? First => _requests.First?.Value;
+    internal Request? First { get; private set; }
 
-    internal IEnumerable<Request> All => _requests;
+    internal IEnumerable<Request> All
+    {
+        get
+        {
+            for (Request? request = First; request is not null; request = request.NextWaiting)
+            {
+                yield return request;
+            }
+        }
+    }
 
-    internal void AddLast(Request request) => _requests.AddLast(request);
+    internal void AddLast(Request request) => Insert(_last, request, null);
 
-    internal void AddFirst(Request request) => _requests.AddFirst(request);
+    internal void AddFirst(Request request) => Insert(null, request, First);
 
-    internal void RemoveFirst() => _requests.RemoveFirst();
+    internal void RemoveFirst() => Remove(First ?? throw new InvalidOperationException("the queue is empty"));
 
-    internal bool Remove(Request request) => _requests.Remove(request);
+    internal void Remove(Request request)
+    {
+        Debug.Assert(request == First || request.PreviousWaiting is not null, "the request does not wait");
+        Link(request.PreviousWaiting, request.NextWaiting);
+        request.PreviousWaiting = request.NextWaiting = null;
+        Count--;
+    }
+
+    private void Insert(Request? previous, Request request, Request? next)
+    {
+        Debug.Assert(request != First && request.PreviousWaiting is null, "the request waits already");
+        Link(previous, request);
+        Link(request, next);
+        Count++;
+    }
+
+    // Null stands for the end on that side.
+    private void Link(Request? left, Request? right)
+    {
+        if (left is null)
+        {
+            First = right;
+        }
+        else
+        {
+            left.NextWaiting = right;
+        }
+
+        if (right is null)
+        {
+            _last = left;
+        }
+        else
+        {
+            right.PreviousWaiting = left;
+        }
+    }
 }
