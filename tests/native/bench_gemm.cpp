@@ -227,7 +227,7 @@ int main(int argc, char** argv) {
                {VN_DTYPE_F32, VN_DTYPE_F32}};
   const struct {
     int64_t n, k;
-  } shapes[] = {{2048, 2048}, {5632, 2048}, {2048, 5632}};
+  } shapes[] = {{2048, 2048}, {5632, 2048}, {2048, 5632}, {2048, 16384}};
   for (const auto& kind : kinds) {
     for (const auto& shape : shapes) {
       if (kind.w != VN_DTYPE_BF16 && shape.k == shape.n) continue;
