@@ -16,17 +16,19 @@ internal static class LibraryOpener
                 tried.Add($"{path}: no such file");
                 continue;
             }
+            // The first file that exists is the one that was meant: a later one in its place would hide what is wrong with it.
+            nint library;
             try
             {
-                nint library = NativeLibrary.Load(Path.GetFullPath(path));
-                CheckVersion(library, path);
-                return (library, path);
+                library = NativeLibrary.Load(path);
             }
             catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
             {
-                // A library that exists but does not load is the one that was meant; its reason is in the loader's words.
                 tried.Add($"{path}: {error.Message.ReplaceLineEndings(" ").Trim()}");
+                break;
             }
+            CheckVersion(library, path);
+            return (library, path);
         }
         throw new DllNotFoundException(
             $"the native library {LibraryPaths.FileName} could not be loaded (this process is {RuntimeInformation.RuntimeIdentifier}); " +
@@ -35,15 +37,17 @@ internal static class LibraryOpener
 
     private static unsafe void CheckVersion(nint library, string path)
     {
-        int found = NativeLibrary.TryGetExport(library, nameof(NativeMethods.vn_abi_version), out nint export)
+        int? found = NativeLibrary.TryGetExport(library, nameof(NativeMethods.vn_abi_version), out nint export)
             ? ((delegate* unmanaged[Cdecl]<int>)export)()
-            : 0;
-        if (found != AbiInfo.AbiVersion)
+            : null;
+        if (found == AbiInfo.AbiVersion)
         {
-            NativeLibrary.Free(library);
-            throw new NativeException(
-                NativeStatus.AbiMismatch,
-                $"{path}: ABI version {found}, expected {AbiInfo.AbiVersion}: the library and this assembly come from different builds");
+            return;
         }
+        NativeLibrary.Free(library);
+        string what = found is null ? $"no export {nameof(NativeMethods.vn_abi_version)}" : $"ABI version {found}";
+        throw new NativeException(
+            NativeStatus.AbiMismatch,
+            $"{path}: {what}, expected ABI version {AbiInfo.AbiVersion}: the library and this assembly come from different builds");
     }
 }

@@ -18,7 +18,8 @@ internal static class LibraryPaths
     {
         if (!string.IsNullOrEmpty(overridePath))
         {
-            return [Directory.Exists(overridePath) ? Path.Combine(overridePath, FileName) : overridePath];
+            string path = Path.GetFullPath(overridePath);
+            return [Directory.Exists(path) ? Path.Combine(path, FileName) : path];
         }
         string[] near = folders.Where(f => f.Length > 0).ToArray();
         return near.Select(f => Path.Combine(f, RuntimesFolder, FileName))

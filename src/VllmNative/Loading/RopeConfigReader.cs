@@ -8,6 +8,8 @@ internal static class RopeConfigReader
     private const double MaxTheta = 1e15;
     private const double MaxFactor = 1e6;
 
+    private static readonly JsonElement EmptyObject = JsonDocument.Parse("{}").RootElement.Clone();
+
     /// <summary>Reads the settings of full-attention layers and, where the file has others for them, of sliding layers.</summary>
     public static (RopeConfig Full, RopeConfig? Sliding) Read(ConfigObject config, string modelType, int headDim, int maxPositions)
     {
@@ -20,8 +22,8 @@ internal static class RopeConfigReader
             return (full, local is { } theta ? full with { Type = RopeType.Default, Theta = theta, Factor = 1 } : null);
         }
 
-        ConfigObject? fullLayers = LayerParameters(parameters, LayerTypes.Full);
-        ConfigObject? slidingLayers = LayerParameters(parameters, LayerTypes.Sliding);
+        ConfigObject? fullLayers = parameters.Object(LayerTypes.Full);
+        ConfigObject? slidingLayers = parameters.Object(LayerTypes.Sliding);
         if (fullLayers is null && slidingLayers is null)
         {
             return (ReadOne(config, parameters, modelType, headDim, maxPositions), null);
@@ -31,8 +33,6 @@ internal static class RopeConfigReader
             ReadOne(config, fullLayers ?? slidingLayers, modelType, headDim, maxPositions),
             slidingLayers is null ? null : ReadOne(config, slidingLayers, modelType, headDim, maxPositions));
     }
-
-    private static ConfigObject? LayerParameters(ConfigObject parameters, string layerType) => parameters.Object(layerType);
 
     private static RopeConfig ReadOne(ConfigObject config, ConfigObject? stated, string modelType, int headDim, int maxPositions)
     {
@@ -134,6 +134,4 @@ internal static class RopeConfigReader
     private static double? NonZero(double? value) => value == 0 ? null : value;
 
     private static double DefaultTheta(string modelType) => modelType is "mixtral" or "gemma3_text" ? 1_000_000 : 10_000;
-
-    private static readonly JsonElement EmptyObject = JsonDocument.Parse("{}").RootElement.Clone();
 }

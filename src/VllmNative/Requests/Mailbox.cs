@@ -1,9 +1,12 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace VllmNative.Requests;
 
 /// <summary>
 /// Where the engine thread leaves a request's tokens and a reader picks them up. The buffers are as large as the request can
 /// ever need, so that posting never allocates and a slow reader never holds a step up; readers drain and coalesce.
 /// </summary>
+[SuppressMessage("Reliability", "CA1001", Justification = "The semaphore's wait handle is never asked for, so it owns nothing.")]
 internal sealed class Mailbox
 {
     private readonly Lock _lock = new();

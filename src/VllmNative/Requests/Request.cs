@@ -70,6 +70,9 @@ internal sealed class Request
     /// <summary>Row of the device's batch state; -1 while the request holds none.</summary>
     internal int Row { get; set; } = -1;
 
+    /// <summary>Whether the device holds the last token of this row, because it sampled it.</summary>
+    internal bool LastTokenOnDevice { get; set; }
+
     /// <summary>Row of the token counts; -1 = it counts nothing.</summary>
     internal int CountSlot { get; set; } = -1;
 

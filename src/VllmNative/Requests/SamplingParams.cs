@@ -80,7 +80,7 @@ public sealed record SamplingParams
 
         if (MinTokens < 0 || MinTokens > (MaxTokens ?? int.MaxValue))
         {
-            throw Invalid("min_tokens", $"min_tokens is {MinTokens}, expected 0..{MaxTokens?.ToString() ?? "context"} (max_tokens)");
+            throw Invalid("min_tokens", $"min_tokens is {MinTokens}, expected 0..{MaxTokens ?? int.MaxValue} (max_tokens)");
         }
 
         Range("temperature", Temperature, 0, 2);
@@ -116,7 +116,7 @@ public sealed record SamplingParams
         const int maxStopLength = 1024;
         if (Stop is null || Stop.Count > maxStops)
         {
-            throw Invalid("stop", $"stop has {Stop?.Count.ToString() ?? "null"} entries, expected at most {maxStops}");
+            throw Invalid("stop", $"stop has {Stop?.Count ?? -1} entries, expected at most {maxStops}");
         }
 
         foreach (string stop in Stop)
@@ -129,12 +129,12 @@ public sealed record SamplingParams
 
         if (Stop.Count > 0 && !Detokenize)
         {
-            throw Invalid("stop", "stop was given with detokenize = false; stop strings need text");
+            throw Invalid("stop", $"stop was given with detokenize = false; stop strings need text");
         }
 
         if (StopTokenIds is null || StopTokenIds.Count > 1024)
         {
-            throw Invalid("stop_token_ids", $"stop_token_ids has {StopTokenIds?.Count.ToString() ?? "null"} entries, expected at most 1024");
+            throw Invalid("stop_token_ids", $"stop_token_ids has {StopTokenIds?.Count ?? -1} entries, expected at most 1024");
         }
     }
 
@@ -146,5 +146,7 @@ public sealed record SamplingParams
         }
     }
 
-    private static InvalidRequestException Invalid(string parameter, string message) => new(parameter, message);
+    // Numbers read the same in every locale.
+    private static InvalidRequestException Invalid(string parameter, FormattableString message) =>
+        new(parameter, FormattableString.Invariant(message));
 }

@@ -17,6 +17,7 @@ internal sealed class Scheduler
     private readonly RowAllocator _rows;
     private readonly RowAllocator _countSlots;
     private readonly List<Request> _running;
+    private readonly Request?[] _byRow;
     private readonly RequestQueue _waiting = new();
 
     // Finished requests whose blocks a step in flight still writes to.
@@ -29,6 +30,7 @@ internal sealed class Scheduler
         _rows = new RowAllocator(limits.MaxNumSeqs);
         _countSlots = new RowAllocator(limits.MaxCountSlots);
         _running = new List<Request>(limits.MaxNumSeqs);
+        _byRow = new Request?[limits.MaxNumSeqs];
     }
 
     internal IReadOnlyList<Request> Running => _running;
@@ -38,6 +40,9 @@ internal sealed class Scheduler
     internal int WaitingCount => _waiting.Count;
 
     internal IEnumerable<Request> Waiting => _waiting.All;
+
+    /// <summary>Who holds a row of the batch state; a row stays with its request until no step in flight uses it.</summary>
+    internal Request RequestAt(int row) => _byRow[row] ?? throw new InvalidOperationException($"row {row} has no request");
 
     internal bool HasWork => _running.Count > 0 || _waiting.Count > 0;
 
@@ -161,6 +166,7 @@ internal sealed class Scheduler
         _running.Add(request);
         request.Status = RequestStatus.Running;
         request.Row = _rows.Take();
+        _byRow[request.Row] = request;
         request.CountSlot = counts ? _countSlots.Take() : -1;
         tokens = ChunkOf(request, budget);
         bool grown = _cache.TryGrow(request, tokens, plan);
@@ -175,7 +181,7 @@ internal sealed class Scheduler
     {
         int start = request.Scheduled;
         int firstId = -1;
-        if (start + tokens <= request.Length && !(tokens == 1 && start >= request.PromptLength && request.Computed == start))
+        if (tokens > 1 || !request.LastTokenOnDevice)
         {
             firstId = plan.TokenIds.Count;
             plan.TokenIds.AddRange(request.Tokens.Span.Slice(start, tokens));
@@ -187,6 +193,7 @@ internal sealed class Scheduler
         if (samples)
         {
             request.Pending++;
+            request.LastTokenOnDevice = true;
             plan.AllGreedy &= request.Parameters.IsGreedy;
             plan.AnyPenalties |= request.CountSlot >= 0;
             BanStops(plan, request);
@@ -248,8 +255,10 @@ internal sealed class Scheduler
         _cache.Free(request);
         if (request.Row >= 0)
         {
+            _byRow[request.Row] = null;
             _rows.Release(request.Row);
             request.Row = -1;
+            request.LastTokenOnDevice = false;
         }
 
         if (request.CountSlot >= 0)

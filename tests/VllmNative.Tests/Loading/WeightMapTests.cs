@@ -179,6 +179,13 @@ public sealed class WeightMapTests : IDisposable
         Assert.Equal("metadata.total_size", AssertRejected(_temp.Path, cause).Item);
     }
 
+    [Fact]
+    public void An_index_of_absurdly_many_shards_is_rejected()
+    {
+        WriteShards(Index("null", [.. Enumerable.Range(0, WeightIndex.MaxShards + 1).Select(static i => ($"t{i}", $"{i}.safetensors"))]));
+        AssertRejected(_temp.Path, "names more than 10000 files");
+    }
+
     private static string Index(object totalSize, params (string Tensor, string Shard)[] map) =>
         $"{{\"metadata\":{{\"total_size\":{totalSize}}},\"weight_map\":{{{string.Join(',', map.Select(entry => $"\"{entry.Tensor}\":\"{entry.Shard}\""))}}}}}";
 

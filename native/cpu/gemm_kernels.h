@@ -1,0 +1,52 @@
+// What an instruction set gives to the GEMM driver (gemm.cpp): for each dtype of W a family of kernels.
+//
+// A kernel multiplies one block of x (1..max_rows rows, packed [columns][rows]) with up to kTilePanels panels of W and leaves
+// f32 sums in a tile, row r at tile + r * kTileStride. Each output has one accumulator, fed in ascending k from zero: the
+// sums do not depend on how many rows or panels the kernel was given, and that is what makes results batch-invariant.
+//
+// Only plain declarations here: files compiled for other instruction sets include it.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/isa.h"
+#include "vllm_native.h"
+
+namespace vn::cpu {
+
+constexpr int64_t kTilePanels = 4;
+constexpr int64_t kTileStride = kTilePanels * 16;
+constexpr int64_t kMaxBlockRows = 14;
+
+// x: packed rows; w: the first panel; stride: bytes from panel to panel; columns: unpadded.
+using GemmKernel = void (*)(const void* x, const char* w, int64_t stride, int64_t columns, int64_t panels, float* tile);
+
+struct GemmFamily {
+  bool pairs;         // x is packed as BF16, [columns / 2][rows][2]; else as F32, [columns][rows]
+  int32_t max_rows;
+  int32_t panels[kMaxBlockRows];     // that kernel[rows - 1] takes at its best; it accepts 1..kTilePanels
+  GemmKernel kernel[kMaxBlockRows];  // by rows - 1
+};
+
+// y[i] = round(tile[i] + bias[i]) to y's dtype; bias may be null.
+using GemmStore = void (*)(const float* tile, const float* bias, int64_t count, void* y, int32_t dtype);
+
+struct GemmKernels {
+  const GemmFamily* f32;  // by dtype of W, x as F32
+  const GemmFamily* f16;
+  const GemmFamily* bf16;
+  GemmStore store;
+};
+
+// What multiplies these dtypes best. The answer must not depend on anything else: batch invariance rests on it.
+const GemmFamily& gemm_family(Isa isa, int32_t w_dtype, int32_t x_dtype);
+GemmStore gemm_store(Isa isa);
+
+extern const GemmKernels kGemmScalar;
+#if defined(__x86_64__)
+extern const GemmKernels kGemmAvx2;
+extern const GemmKernels kGemmAvx512;
+extern const GemmFamily kGemmAvx512Bf16;  // both operands BF16
+#endif
+
+}  // namespace vn::cpu
