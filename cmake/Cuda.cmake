@@ -1,3 +1,98 @@
-# Decides whether the CUDA plugin is built; sets VN_BUILD_CUDA and VN_CUDA_REASON.
+# Decides whether the CUDA plugin is built. Sets VN_BUILD_CUDA and VN_DEVICES_BUILT (one line in words, also written to
+# devices.txt in the build folder). AUTO: on when a compiler is found that builds cmake/cuda_probe.cu with the chosen g++,
+# which not every pair does (nvcc 12.0 refuses g++ 13); ON: anything missing is an error; OFF: never.
 set(VN_BUILD_CUDA OFF)
-set(VN_CUDA_REASON "no CUDA sources yet")
+set(VN_CUDA_ARCHITECTURES sm_80 sm_90a)
+# Machine code for the chips above, and code for the driver to compile on newer ones.
+set(VN_CUDA_GENCODE
+    -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_90,code=compute_90)
+set(VN_CUDA_FLAGS ${VN_CUDA_GENCODE} -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
+
+# The compilers to try, best first: the one that CUDACXX names and no other, else PATH and the usual folders.
+function(vn_cuda_compilers out)
+  if(DEFINED ENV{CUDACXX})
+    set(found $ENV{CUDACXX})
+  else()
+    find_program(on_path nvcc NO_CACHE)
+    file(GLOB installed /usr/local/cuda/bin/nvcc /opt/cuda-*/bin/nvcc /usr/local/cuda-*/bin/nvcc)
+    list(SORT installed COMPARE NATURAL ORDER DESCENDING)
+    set(found ${installed})
+    if(on_path)
+      list(PREPEND found ${on_path})
+    endif()
+    list(REMOVE_DUPLICATES found)
+  endif()
+  set(${out} ${found} PARENT_SCOPE)
+endfunction()
+
+# Builds the probe as the plugin is built; out_error is empty when that works, else the compiler's first error.
+function(vn_cuda_probe nvcc out_error)
+  set(key "${nvcc} ${CMAKE_CXX_COMPILER} ${CMAKE_CXX_COMPILER_VERSION}")
+  if(NOT VN_CUDA_PROBED STREQUAL key)
+    execute_process(
+      COMMAND ${nvcc} -ccbin ${CMAKE_CXX_COMPILER} -std=c++20 ${VN_CUDA_FLAGS} -Xcompiler=-fPIC -cudart static -shared
+              -o ${CMAKE_BINARY_DIR}/cuda_probe.so ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/cuda_probe.cu
+      RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_VARIABLE text)
+    if(NOT status EQUAL 0)
+      string(REGEX MATCH "[^\n]*[Ee]rror[^\n]*" line "${text}")
+      if(line STREQUAL "")
+        string(REGEX MATCH "[^\n]+" line "${text}")
+      endif()
+      if(line STREQUAL "")
+        set(line "${status}")
+      endif()
+      set(${out_error} "${nvcc} with ${CMAKE_CXX_COMPILER} ${CMAKE_CXX_COMPILER_VERSION}: ${line}" PARENT_SCOPE)
+      return()
+    endif()
+    set(VN_CUDA_PROBED "${key}" CACHE INTERNAL "compilers that built the CUDA probe")
+  endif()
+  set(${out_error} "" PARENT_SCOPE)
+endfunction()
+
+# The first compiler that works, or why there is none.
+function(vn_cuda_find out_nvcc out_reason)
+  set(${out_nvcc} "" PARENT_SCOPE)
+  set(reason "no nvcc in CUDACXX, PATH, /usr/local/cuda/bin or /opt/cuda-*/bin")
+  vn_cuda_compilers(candidates)
+  set(errors "")
+  foreach(nvcc IN LISTS candidates)
+    vn_cuda_probe(${nvcc} error)
+    if(error STREQUAL "")
+      set(${out_nvcc} ${nvcc} PARENT_SCOPE)
+      return()
+    endif()
+    list(APPEND errors "${error}")
+  endforeach()
+  if(errors)
+    list(JOIN errors "; " reason)
+  endif()
+  set(${out_reason} "${reason}" PARENT_SCOPE)
+endfunction()
+
+if(NOT VN_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "VN_CUDA is '${VN_CUDA}', expected AUTO, ON or OFF")
+elseif(VN_CUDA STREQUAL "OFF")
+  set(VN_CUDA_REASON "VN_CUDA is OFF")
+elseif(VN_SANITIZE)
+  set(VN_CUDA_REASON "a sanitizer build has the CPU only")
+else()
+  vn_cuda_find(VN_NVCC VN_CUDA_REASON)
+endif()
+
+if(VN_NVCC)
+  set(VN_BUILD_CUDA ON)
+  list(JOIN VN_CUDA_ARCHITECTURES ", " architectures)
+  set(VN_DEVICES_BUILT "devices built: cpu, cuda (${architectures})")
+  set(CMAKE_CUDA_COMPILER ${VN_NVCC})
+  set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+  set(CMAKE_CUDA_ARCHITECTURES OFF) # VN_CUDA_GENCODE says it
+  enable_language(CUDA)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20) # CMake 3.25 does not know that nvcc takes it
+else()
+  set(VN_DEVICES_BUILT "devices built: cpu; no cuda: ${VN_CUDA_REASON}")
+  if(VN_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "VN_CUDA is ON: ${VN_CUDA_REASON}")
+  endif()
+endif()
+message(STATUS "${VN_DEVICES_BUILT}")
+file(WRITE ${CMAKE_BINARY_DIR}/devices.txt "${VN_DEVICES_BUILT}\n")

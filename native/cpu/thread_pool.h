@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace vn::cpu {
@@ -29,7 +30,9 @@ class ThreadPool {
       body(int64_t{0}, count);
       return;
     }
-    run({[](void* context, int64_t begin, int64_t end) { (*static_cast<Body*>(context))(begin, end); },
+    run({[](void* context, int64_t begin, int64_t end) { 
+           (*static_cast<std::remove_reference_t<Body>*>(context))(begin, end);
+         },
          const_cast<void*>(static_cast<const void*>(&body)), count, grain});
   }
 

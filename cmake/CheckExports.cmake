@@ -1,0 +1,20 @@
+# cmake -P: fails when LIBRARY exports a symbol that does not match PATTERN, or none, or needs a library that a system
+# without compilers and CUDA may lack. NM and READELF are the tools; SANITIZE allows the sanitizers' own libraries.
+execute_process(COMMAND ${NM} -D --defined-only -j ${LIBRARY} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "[^\n]+" symbols "${symbols}")
+set(others ${symbols})
+list(FILTER others EXCLUDE REGEX "${PATTERN}")
+list(FILTER symbols INCLUDE REGEX "${PATTERN}")
+if(others OR NOT symbols)
+  message(FATAL_ERROR "${LIBRARY}: expected exports that match ${PATTERN} and no others, got: ${symbols}; others: ${others}")
+endif()
+
+execute_process(COMMAND ${READELF} -d ${LIBRARY} OUTPUT_VARIABLE dynamic COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "\\(NEEDED\\)[^\n]*\\[[^]\n]*\\]" needed "${dynamic}")
+list(TRANSFORM needed REPLACE ".*\\[(.*)\\]" "\\1")
+if(NOT SANITIZE)
+  list(FILTER needed EXCLUDE REGEX "^(libc|libm|libdl|librt|libpthread|ld-linux-x86-64)\\.so")
+  if(needed)
+    message(FATAL_ERROR "${LIBRARY} needs ${needed}, expected only the C library")
+  endif()
+endif()

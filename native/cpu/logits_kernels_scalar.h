@@ -1,0 +1,35 @@
+// One element of each logit kernel: the scalar table is made of these, and vector code uses them for its tails.
+// Internal linkage: each file has copies for its own instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "core/fixed_exp.h"
+#include "cpu/logits_kernels.h"
+
+namespace vn::cpu {
+
+VN_HOST_DEVICE bool lane_maximum(float logit, float& lane) {
+  lane = logit > lane ? logit : lane;
+  return !(logit < __builtin_inff());
+}
+
+VN_HOST_DEVICE uint64_t kept_mass(float logit, float max_logit, float scale, float min_mass) {
+  const float mass = raw_mass(logit, max_logit, scale);
+  return mass >= min_mass ? mass_integer(mass) : 0;
+}
+
+VN_HOST_DEVICE float whole_mass(float logit, float max_logit, float scale) {
+  return static_cast<float>(mass_integer(raw_mass(logit, max_logit, scale)));
+}
+
+VN_HOST_DEVICE float penalised(float logit, int32_t count, const Penalties& penalties) {
+  if (count == 0) return logit;
+  logit = logit > 0.0f ? ieee_div(logit, penalties.repetition) : ieee_mul(logit, penalties.repetition);
+  const int32_t generated = count & 0x7fffffff;
+  if (generated == 0) return logit;
+  logit = ieee_sub(logit, ieee_mul(penalties.frequency, static_cast<float>(generated)));
+  return ieee_sub(logit, penalties.presence);
+}
+
+}  // namespace vn::cpu

@@ -1,0 +1,54 @@
+#include "cuda/device.h"
+
+#include <dlfcn.h>
+
+#include <cstdio>
+
+#include "cuda/check.h"
+
+namespace vn::cuda {
+
+void Device::activate() const { check(cudaSetDevice(ordinal), "device: cudaSetDevice"); }
+
+int device_count() {
+  int count = 0;
+  const cudaError_t result = cudaGetDeviceCount(&count);
+  if (result == cudaSuccess && count > 0) return count;
+  cudaGetLastError();
+  if (result == cudaErrorInsufficientDriver && !dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL)) {
+    fail(VN_NO_DEVICE, "CUDA driver not found: %s", dlerror());
+  }
+  if (result == cudaSuccess) fail(VN_NO_DEVICE, "no CUDA device: the driver shows none to this process");
+  fail(VN_NO_DEVICE, "no CUDA device: %s (%s)", cudaGetErrorString(result), cudaGetErrorName(result));
+}
+
+Device* device_create(int32_t ordinal, const vn_device_options& options) {
+  const int count = device_count();
+  if (ordinal < 0 || ordinal >= count) {
+    fail(VN_NO_DEVICE, "device_create: ordinal is %d, there are %d CUDA devices", ordinal, count);
+  }
+  if (options.foreign_context) {
+    fail(VN_UNSUPPORTED, "device_create: foreign_context is set, the CUDA backend takes only the primary context yet");
+  }
+  const Device device{ordinal};
+  device.activate();
+  check(cudaFree(nullptr), "device_create: cudaFree");  // makes the context now, where a failure belongs
+  return new Device(device);
+}
+
+void device_info(const Device& device, vn_device_info& out) {
+  device.activate();
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, device.ordinal), "device_get_info: cudaGetDeviceProperties");
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  check(cudaMemGetInfo(&free_bytes, &total_bytes), "device_get_info: cudaMemGetInfo");
+  out.ordinal = device.ordinal;
+  out.num_threads = properties.multiProcessorCount;
+  out.capability = properties.major * 10 + properties.minor;
+  out.total_memory = static_cast<int64_t>(total_bytes);
+  out.free_memory = static_cast<int64_t>(free_bytes);
+  std::snprintf(out.name, sizeof out.name, "%.127s", properties.name);
+}
+
+}  // namespace vn::cuda

@@ -1,0 +1,108 @@
+// The plugin's only export: the table of the CUDA backend. Thin thunks from C pointers; everything passes through enter().
+#include "core/backend.h"
+#include "cuda/buffer.h"
+#include "cuda/device.h"
+#include "cuda/host.h"
+#include "cuda/stream.h"
+
+namespace vn::cuda {
+namespace {
+
+const Device& device_of(void* device) { return *static_cast<const Device*>(device); }
+const Stream& stream_of(void* stream) { return *static_cast<const Stream*>(stream); }
+const Event& event_of(void* event) { return *static_cast<const Event*>(event); }
+
+int32_t not_computed(const char* op) {
+  return enter([&] { fail(VN_UNSUPPORTED, "%s: the CUDA backend does not compute this yet", op); });
+}
+
+void fill_lifetimes(BackendTable& table) {
+  table.device_count = [](int32_t* out) { return enter([&] { *out = device_count(); }); };
+  table.device_create = [](int32_t ordinal, const vn_device_options* options, void** out) {
+    return enter([&] { *out = device_create(ordinal, *options); });
+  };
+  table.device_destroy = [](void* device) { delete static_cast<Device*>(device); };
+  table.device_info = [](void* device, vn_device_info* out) {
+    return enter([&] { device_info(device_of(device), *out); });
+  };
+  table.stream_create = [](void* device, int32_t kind, void* foreign, void** out) {
+    return enter([&] { *out = stream_create(device_of(device), kind, foreign); });
+  };
+  table.stream_destroy = [](void* stream) { stream_destroy(static_cast<Stream*>(stream)); };
+  table.stream_synchronize = [](void* stream) { return enter([&] { stream_synchronize(stream_of(stream)); }); };
+  table.event_create = [](void* device, void** out) { return enter([&] { *out = event_create(device_of(device)); }); };
+  table.event_destroy = [](void* event) { event_destroy(static_cast<Event*>(event)); };
+  table.event_record = [](void* event, void* stream) {
+    return enter([&] { event_record(event_of(event), stream_of(stream)); });
+  };
+  table.event_wait = [](void* event, void* stream) {
+    return enter([&] { event_wait(event_of(event), stream_of(stream)); });
+  };
+  table.event_synchronize = [](void* event) { return enter([&] { event_synchronize(event_of(event)); }); };
+  table.event_elapsed = [](void* start, void* end, float* out) {
+    return enter([&] { *out = event_elapsed(event_of(start), event_of(end)); });
+  };
+}
+
+void fill_memory(BackendTable& table) {
+  table.buffer_create = [](void* device, int32_t memory, int64_t bytes, void** out_buffer, void** out_data) {
+    return enter([&] {
+      Buffer* buffer = buffer_create(device_of(device), memory, bytes);
+      *out_buffer = buffer;
+      *out_data = buffer->data;
+    });
+  };
+  table.buffer_destroy = [](void* buffer) { buffer_destroy(static_cast<Buffer*>(buffer)); };
+  table.buffer_load = [](void* device, void* destination, int32_t dtype, const void* source, int32_t source_dtype,
+                         int64_t count) {
+    return enter([&] { buffer_load(device_of(device), destination, dtype, source, source_dtype, count); });
+  };
+  table.copy = [](void* stream, void* destination, const void* source, int64_t bytes, int32_t direction) {
+    return enter([&] { copy(stream_of(stream), destination, source, bytes, direction); });
+  };
+  table.fill_zero = [](void* stream, void* destination, int64_t bytes) {
+    return enter([&] { fill_zero(stream_of(stream), destination, bytes); });
+  };
+}
+
+// Weights, graphs and operations: each answers VN_UNSUPPORTED until it is written.
+void fill_computation(BackendTable& table) {
+  table.weight_create = [](void*, int32_t, int32_t, int64_t, int64_t, void**) { return not_computed("weight_create"); };
+  table.weight_destroy = [](void*) {};
+  table.weight_load = [](void*, int64_t, int64_t, const void*, int32_t, int64_t) {
+    return not_computed("weight_load");
+  };
+  table.weight_fill = [](void*, uint64_t, float) { return not_computed("weight_fill"); };
+  table.weight_bytes = [](void*) -> int64_t { return 0; };
+  table.gemm_workspace_size = [](void*, int32_t, int64_t) -> int64_t { return 0; };
+  table.attention_workspace_size = [](void*, int64_t, int32_t, int32_t, int64_t) -> int64_t { return 0; };
+  table.sample_workspace_size = [](void*, int64_t, int64_t) -> int64_t { return 0; };
+  table.graph_begin = [](void*) { return not_computed("graph_begin"); };
+  table.graph_end = [](void*, void**) { return not_computed("graph_end"); };
+  table.graph_launch = [](void*, void*) { return not_computed("graph_launch"); };
+  table.graph_destroy = [](void*) {};
+#define VN_FILL_ENTRY(name, params_type) table.name = [](void*, const params_type*) { return not_computed(#name); };
+  VN_FOR_EACH_OP(VN_FILL_ENTRY)
+#undef VN_FILL_ENTRY
+}
+
+BackendTable make_table() {
+  BackendTable table{};
+  table.version = kBackendVersion;
+  table.struct_size = sizeof table;
+  fill_lifetimes(table);
+  fill_memory(table);
+  fill_computation(table);
+  return table;
+}
+
+}  // namespace
+}  // namespace vn::cuda
+
+extern "C" __attribute__((visibility("default"))) const vn::BackendTable* vn_cuda_plugin_table(
+    const vn::HostTable* host) {
+  if (host->version != vn::kBackendVersion) return nullptr;
+  vn::cuda::g_host = host;
+  static const vn::BackendTable table = vn::cuda::make_table();
+  return &table;
+}

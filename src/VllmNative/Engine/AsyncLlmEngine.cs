@@ -1,0 +1,153 @@
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using VllmNative.Diagnostics;
+using VllmNative.Models;
+using VllmNative.Outputs;
+using VllmNative.Requests;
+using VllmNative.Tokenization;
+
+namespace VllmNative.Engine;
+
+/// <summary>
+/// A serving engine inside this process: requests of any number of callers are batched together, step by step. Thread-safe.
+/// </summary>
+public sealed class AsyncLlmEngine : IDisposable
+{
+    private readonly EngineParts _parts;
+    private readonly RequestFactory _requests;
+
+    private AsyncLlmEngine(EngineOptions options, EngineParts parts)
+    {
+        Options = options;
+        _parts = parts;
+        _requests = new RequestFactory(parts, options);
+    }
+
+    /// <summary>The options it was made with.</summary>
+    public EngineOptions Options { get; }
+
+    /// <summary>What it can do, now that options, model and device are known.</summary>
+    public EngineCapabilities Capabilities => _parts.Capabilities;
+
+    /// <summary>The model's tokenizer; null when the model directory has none.</summary>
+    public Tokenizer? Tokenizer => _parts.Tokenizer;
+
+    /// <summary>How full the KV cache is.</summary>
+    public MemoryStats Memory =>
+        new(_parts.NumBlocks - 1, _parts.Core.UsedBlocks, _parts.Core.PeakBlocks, _parts.KvGroup.BlockSize, _parts.KvGroup.BlockBytes);
+
+    /// <summary>Sampling parameters of completions that bring none: those of generation_config.json, then the defaults.</summary>
+    public SamplingParams DefaultSamplingParams => _requests.Defaults(chat: false);
+
+    /// <summary>Loads a model and starts the engine.</summary>
+    /// <param name="options">What to load and how.</param>
+    /// <param name="progress">Told how far the weights are; called on this thread.</param>
+    /// <exception cref="VllmException">Options, files or device are not usable; the message names the value.</exception>
+    /// <exception cref="Bindings.NativeException">The device cannot be used, or has too little memory.</exception>
+    public static AsyncLlmEngine Create(EngineOptions options, IProgress<LoadProgress>? progress = null)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return new AsyncLlmEngine(options, EngineFactory.Create(options, progress));
+    }
+
+    /// <summary>Generates from a prompt; each output holds everything so far, the last one is finished.</summary>
+    /// <param name="prompt">Text or token ids.</param>
+    /// <param name="parameters">Null = <see cref="DefaultSamplingParams"/>.</param>
+    /// <param name="requestId">The caller's name for the request; only echoed.</param>
+    /// <param name="cancellationToken">Ends the request at the next step.</param>
+    /// <exception cref="InvalidRequestException">Prompt or parameters break a rule.</exception>
+    /// <exception cref="EngineDeadException">The engine has stopped.</exception>
+    public IAsyncEnumerable<RequestOutput> GenerateAsync(
+        Prompt prompt, SamplingParams? parameters = null, string? requestId = null, CancellationToken cancellationToken = default)
+    {
+        // Checked here, not when the caller first asks for an output.
+        OutputProcessor processor = _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId);
+        return StreamAsync(processor, cancellationToken);
+    }
+
+    /// <summary>Continues a conversation through the model's chat template.</summary>
+    /// <param name="messages">The conversation.</param>
+    /// <param name="parameters">Null = those of generation_config.json, up to the end of the context.</param>
+    /// <param name="tools">Functions that the model may call, as JSON.</param>
+    /// <param name="requestId">The caller's name for the request; only echoed.</param>
+    /// <param name="cancellationToken">Ends the request at the next step.</param>
+    public IAsyncEnumerable<RequestOutput> ChatAsync(
+        IReadOnlyList<ChatMessage> messages,
+        SamplingParams? parameters = null,
+        JsonElement? tools = null,
+        string? requestId = null,
+        CancellationToken cancellationToken = default) =>
+        GenerateAsync(EncodeChat(messages, tools), parameters ?? _requests.Defaults(chat: true), requestId, cancellationToken);
+
+    /// <summary>The token ids of a conversation, special tokens of the template only.</summary>
+    public int[] EncodeChat(IReadOnlyList<ChatMessage> messages, JsonElement? tools = null)
+    {
+        ArgumentNullException.ThrowIfNull(messages);
+        Tokenizer tokenizer = Tokenizer ?? throw new InvalidRequestException("messages", "the model has no tokenizer, so it cannot chat");
+        return tokenizer.EncodeChat(messages, tools);
+    }
+
+    /// <summary>Stops the engine; requests in flight end with finish reason Abort.</summary>
+    public void Dispose() => _parts.Core.Dispose();
+
+    internal EngineCore Core => _parts.Core;
+
+    /// <summary>Checks a request without starting it.</summary>
+    internal OutputProcessor Prepare(Prompt prompt, SamplingParams? parameters, string? requestId) =>
+        _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId);
+
+    internal SamplingParams ChatDefaults => _requests.Defaults(chat: true);
+
+    /// <summary>Waits for the end of a submitted request.</summary>
+    internal async Task<RequestOutput> FinishAsync(OutputProcessor processor, CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (!processor.Finished)
+            {
+                await processor.WaitAsync(cancellationToken).ConfigureAwait(false);
+                processor.Advance();
+            }
+
+            return processor.Build();
+        }
+        finally
+        {
+            EndUnlessFinished(processor);
+        }
+    }
+
+    private async IAsyncEnumerable<RequestOutput> StreamAsync(
+        OutputProcessor processor, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        _parts.Core.Submit(processor.Request);
+        try
+        {
+            while (!processor.Finished)
+            {
+                await processor.WaitAsync(cancellationToken).ConfigureAwait(false);
+                if (processor.Advance())
+                {
+                    yield return processor.Build();
+                }
+            }
+        }
+        finally
+        {
+            EndUnlessFinished(processor);
+        }
+    }
+
+    // A stop string, a cancellation or a reader that left: the engine need not go on.
+    private void EndUnlessFinished(OutputProcessor processor)
+    {
+        if (!processor.Finished)
+        {
+            _parts.Core.TryEnd(processor.Request, FinishReason.Abort);
+        }
+        else if (processor.StoppedByText)
+        {
+            _parts.Core.TryEnd(processor.Request, FinishReason.Stop);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+using VllmNative.Cache;
+using VllmNative.Diagnostics;
+using VllmNative.Execution;
+using VllmNative.Layers;
+using VllmNative.Loading;
+using VllmNative.Models;
+using VllmNative.Scheduling;
+using VllmNative.Tensors;
+using VllmNative.Tokenization;
+
+namespace VllmNative.Engine;
+
+/// <summary>Puts an engine together: files, device, weights, KV pool, runner, scheduler. Whatever fails takes all before it down.</summary>
+internal static class EngineFactory
+{
+    private const long DefaultCpuKvBytes = 1L << 30;
+    private const int DefaultMaxNumSeqs = 256;
+
+    internal static EngineParts Create(EngineOptions options, IProgress<LoadProgress>? progress)
+    {
+        options.Validate();
+        string configFile = ConfigFileOf(options);
+        string directory = Path.GetDirectoryName(Path.GetFullPath(configFile))!;
+        ModelConfig config = ModelConfig.Parse(File.ReadAllText(configFile), configFile);
+        DecoderSpec spec = ModelRegistry.Describe(config, configFile);
+        GenerationConfig generation = GenerationConfig.Load(directory);
+        Tokenizer? tokenizer = TokenizerOf(directory, options.LoadFormat);
+
+        DataType type = ModelTypeOf(options.Dtype, config, configFile);
+        int maxModelLen = MaxModelLenOf(options, config);
+        int maxTokens = options.MaxNumBatchedTokens ?? (options.Device == DeviceKind.Cpu ? 2048 : 8192);
+        int maxSeqs = Math.Min(options.MaxNumSeqs ?? DefaultMaxNumSeqs, maxTokens);
+        var limits = new SchedulerLimits(maxSeqs, maxTokens, options.LongPrefillTokenThreshold, maxSeqs);
+
+        var scope = new DisposeScope();
+        try
+        {
+            Device device = scope.Add(Device.Create(options.Device, options.DeviceOrdinal, options.Threads));
+            DecoderModel model = scope.Add(LoadModel(options, directory, device, spec, type, maxTokens, progress));
+            KvGroup group = KvGroupOf(options, config, type);
+            int numBlocks = NumBlocksOf(options, group, maxModelLen, maxSeqs);
+            KvPool kv = scope.Add(new KvPool(device, group, numBlocks));
+            int maxBlocks = (maxModelLen + group.BlockSize - 1) / group.BlockSize;
+            var shape = new BatchShape(maxSeqs, maxTokens, maxSeqs, maxBlocks, group.BlockSize);
+            DeviceDescription description = device.Describe();
+            long weightBytes = model.WeightBytes;
+            var runner = new StepWorker(new ModelRunner(device, model, kv, shape), maxStepsInFlight: 1);
+            scope.Release();
+
+            var pool = new BlockPool(numBlocks);
+            var scheduler = new Scheduler(limits, new KvCacheManager(pool, group.BlockSize));
+            return new EngineParts
+            {
+                Core = new EngineCore(scheduler, pool, runner, limits),
+                Config = config,
+                Generation = generation,
+                Tokenizer = tokenizer,
+                KvGroup = group,
+                NumBlocks = numBlocks,
+                Capabilities = new EngineCapabilities
+                {
+                    Device = description,
+                    Architecture = config.Architectures[0],
+                    Dtype = type switch { DataType.BFloat16 => ModelDtype.BFloat16, DataType.Float16 => ModelDtype.Float16, _ => ModelDtype.Float32 },
+                    WeightBytes = weightBytes,
+                    MaxModelLen = maxModelLen,
+                    MaxNumSeqs = maxSeqs,
+                    MaxNumBatchedTokens = maxTokens,
+                    Graphs = description.HasGraphs && !options.EnforceEager,
+                    BatchInvariant = description.BatchInvariant,
+                },
+            };
+        }
+        catch
+        {
+            scope.Dispose();
+            throw;
+        }
+    }
+
+    private static string ConfigFileOf(EngineOptions options)
+    {
+        if (Directory.Exists(options.Model))
+        {
+            string file = Path.Combine(options.Model, "config.json");
+            return File.Exists(file) ? file : throw new ModelFormatException(options.Model, null, "has no config.json: not a model directory");
+        }
+
+        if (options.LoadFormat == LoadFormat.Dummy && File.Exists(options.Model))
+        {
+            return options.Model;
+        }
+
+        throw new ModelFormatException(options.Model, null, File.Exists(options.Model) ? "is a file, expected a model directory" : "no such model directory");
+    }
+
+    private static Tokenizer? TokenizerOf(string directory, LoadFormat format)
+    {
+        bool there = File.Exists(Path.Combine(directory, "tokenizer.json"));
+        return there && format != LoadFormat.Dummy ? Tokenizer.FromDirectory(directory) : null;
+    }
+
+    private static DataType ModelTypeOf(ModelDtype dtype, ModelConfig config, string file) => dtype switch
+    {
+        ModelDtype.Float32 => DataType.Float32,
+        ModelDtype.Float16 => DataType.Float16,
+        ModelDtype.BFloat16 => DataType.BFloat16,
+        _ => config.Dtype switch
+        {
+            "bfloat16" => DataType.BFloat16,
+            "float16" => DataType.Float16,
+            "float32" or "auto" => DataType.Float32,
+            _ => throw new ModelFormatException(file, "dtype", $"is \"{config.Dtype}\", supported are float32, float16, bfloat16"),
+        },
+    };
+
+    private static int MaxModelLenOf(EngineOptions options, ModelConfig config)
+    {
+        if (options.MaxModelLen > config.MaxPositionEmbeddings)
+        {
+            throw new VllmException($"engine options: MaxModelLen is {options.MaxModelLen}, the model's context is {config.MaxPositionEmbeddings} tokens");
+        }
+
+        return options.MaxModelLen ?? config.MaxPositionEmbeddings;
+    }
+
+    private static DecoderModel LoadModel(
+        EngineOptions options, string directory, Device device, DecoderSpec spec, DataType type, int maxTokens, IProgress<LoadProgress>? progress)
+    {
+        if (options.LoadFormat == LoadFormat.Dummy)
+        {
+            return new DecoderBuilder(device, spec, type, new DummyParameters(device, type, (ulong)options.Seed), maxTokens).Build();
+        }
+
+        using WeightMap weights = WeightMap.Open(directory);
+        var source = new CheckpointParameters(device, type, weights, progress);
+        DecoderModel model = new DecoderBuilder(device, spec, type, source, maxTokens).Build();
+        try
+        {
+            source.RequireAllUsed(spec.Config.TieWordEmbeddings);
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    private static KvGroup KvGroupOf(EngineOptions options, ModelConfig config, DataType type)
+    {
+        DataType cacheType = options.KvCacheDtype switch
+        {
+            KvCacheDtype.Float32 => DataType.Float32,
+            KvCacheDtype.Float16 => DataType.Float16,
+            KvCacheDtype.BFloat16 => DataType.BFloat16,
+            _ => type,
+        };
+        return new KvGroup(config.NumHiddenLayers, options.BlockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, cacheType);
+    }
+
+    private static int NumBlocksOf(EngineOptions options, KvGroup group, int maxModelLen, int maxSeqs)
+    {
+        if (options.NumBlocksOverride is { } exact)
+        {
+            return exact;
+        }
+
+        long bytes = options.KvCacheMemoryBytes ?? DefaultCpuKvBytes;
+        long blocks = bytes / group.BlockBytes;
+        if (blocks < 2)
+        {
+            throw new VllmException($"engine options: KvCacheMemoryBytes is {bytes}, but two KV blocks of {group.BlockBytes} bytes are the least");
+        }
+
+        // More than every row at full length would never be used.
+        long useful = 1 + ((long)maxSeqs * ((maxModelLen + group.BlockSize - 1) / group.BlockSize));
+        return (int)Math.Min(Math.Min(blocks, useful), int.MaxValue);
+    }
+}

@@ -1,0 +1,107 @@
+using VllmNative.Diagnostics;
+using VllmNative.Tensors;
+
+namespace VllmNative.Engine;
+
+/// <summary>How an engine is set up; names and defaults are vLLM's where vLLM has them.</summary>
+public sealed record EngineOptions
+{
+    /// <summary>Directory of a Hugging Face checkpoint; with <see cref="LoadFormat.Dummy"/> a config.json file is enough.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>What computes.</summary>
+    public DeviceKind Device { get; init; } = DeviceKind.Cpu;
+
+    /// <summary>Which of several GPUs.</summary>
+    public int DeviceOrdinal { get; init; }
+
+    /// <summary>CPU threads that compute; 0 = one for each core that this process may use.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Element type of weights and activations.</summary>
+    public ModelDtype Dtype { get; init; } = ModelDtype.Auto;
+
+    /// <summary>Longest prompt and output together, in tokens; null = the model's context.</summary>
+    public int? MaxModelLen { get; init; }
+
+    /// <summary>Tokens in a KV block, 1..256.</summary>
+    public int BlockSize { get; init; } = 16;
+
+    /// <summary>Most requests that run at the same time; null = 256.</summary>
+    public int? MaxNumSeqs { get; init; }
+
+    /// <summary>Most tokens that a step computes; null = 2048 on the CPU, 8192 on a GPU.</summary>
+    public int? MaxNumBatchedTokens { get; init; }
+
+    /// <summary>Most tokens of one request in a step; 0 = only the step's own bound.</summary>
+    public int LongPrefillTokenThreshold { get; init; }
+
+    /// <summary>Fraction of the GPU's memory that this engine may use, (0, 1]; null = 0.9. Only for GPUs.</summary>
+    public double? GpuMemoryUtilization { get; init; }
+
+    /// <summary>Bytes of the KV cache; null = 1 GiB on the CPU, on a GPU what <see cref="GpuMemoryUtilization"/> leaves.</summary>
+    public long? KvCacheMemoryBytes { get; init; }
+
+    /// <summary>Exact number of KV blocks, the null block included; for tests under memory pressure.</summary>
+    public int? NumBlocksOverride { get; init; }
+
+    /// <summary>GiB of host memory for swapped KV blocks; 0 = preempted requests are recomputed.</summary>
+    public double SwapSpace { get; init; }
+
+    /// <summary>Element type of the KV cache.</summary>
+    public KvCacheDtype KvCacheDtype { get; init; } = KvCacheDtype.Auto;
+
+    /// <summary>Whether steps are never recorded as graphs; the CPU has none (see <see cref="EngineCapabilities.Graphs"/>).</summary>
+    public bool EnforceEager { get; init; }
+
+    /// <summary>Seed of requests that bring none.</summary>
+    public long Seed { get; init; }
+
+    /// <summary>Where weights come from.</summary>
+    public LoadFormat LoadFormat { get; init; } = LoadFormat.Safetensors;
+
+    /// <summary>A request that takes longer fails; null = never.</summary>
+    public TimeSpan? RequestTimeout { get; init; }
+
+    /// <summary>A request that waits longer for its first step fails; null = never.</summary>
+    public TimeSpan? QueueTimeout { get; init; }
+
+    /// <summary>Checks everything that does not need the model.</summary>
+    /// <exception cref="VllmException">Lists every rule that is broken, with option, value and range.</exception>
+    public void Validate()
+    {
+        List<string> errors = [];
+        void Require(bool holds, FormattableString message)
+        {
+            if (!holds)
+            {
+                errors.Add(FormattableString.Invariant(message));
+            }
+        }
+
+        bool cpu = Device == DeviceKind.Cpu;
+        Require(!string.IsNullOrWhiteSpace(Model), $"Model is empty, expected a model directory");
+        Require(Enum.IsDefined(Device), $"Device is {(int)Device}, expected Cpu or Cuda");
+        Require(Enum.IsDefined(Dtype), $"Dtype is {(int)Dtype}, expected Auto, Float32, Float16 or BFloat16");
+        Require(Enum.IsDefined(LoadFormat), $"LoadFormat is {(int)LoadFormat}, expected Safetensors or Dummy");
+        Require(DeviceOrdinal >= 0, $"DeviceOrdinal is {DeviceOrdinal}, expected 0 or more");
+        Require(Threads is >= 0 and <= 1024, $"Threads is {Threads}, expected 0..1024");
+        Require(MaxModelLen is null or >= 1, $"MaxModelLen is {MaxModelLen}, expected 1 or more");
+        Require(BlockSize is >= 1 and <= 256, $"BlockSize is {BlockSize}, expected 1..256");
+        Require(MaxNumSeqs is null or (>= 1 and <= 65536), $"MaxNumSeqs is {MaxNumSeqs}, expected 1..65536");
+        Require(MaxNumBatchedTokens is null or (>= 1 and <= 1 << 20), $"MaxNumBatchedTokens is {MaxNumBatchedTokens}, expected 1..{1 << 20}");
+        Require(LongPrefillTokenThreshold >= 0, $"LongPrefillTokenThreshold is {LongPrefillTokenThreshold}, expected 0 or more");
+        Require(GpuMemoryUtilization is null or (> 0 and <= 1), $"GpuMemoryUtilization is {GpuMemoryUtilization}, expected above 0 and at most 1");
+        Require(!cpu || GpuMemoryUtilization is null, $"GpuMemoryUtilization is {GpuMemoryUtilization}, but the device is the CPU; set KvCacheMemoryBytes instead");
+        Require(KvCacheMemoryBytes is null or > 0, $"KvCacheMemoryBytes is {KvCacheMemoryBytes}, expected above 0");
+        Require(NumBlocksOverride is null or >= 2, $"NumBlocksOverride is {NumBlocksOverride}, expected 2 or more (one is the null block)");
+        Require(SwapSpace == 0, $"SwapSpace is {SwapSpace} GiB, but no device of this build swaps; use 0");
+        Require(Enum.IsDefined(KvCacheDtype), $"KvCacheDtype is {(int)KvCacheDtype}, expected Auto, Float32, Float16 or BFloat16");
+        Require(RequestTimeout is null || RequestTimeout > TimeSpan.Zero, $"RequestTimeout is {RequestTimeout}, expected above zero");
+        Require(QueueTimeout is null || QueueTimeout > TimeSpan.Zero, $"QueueTimeout is {QueueTimeout}, expected above zero");
+        if (errors.Count > 0)
+        {
+            throw new VllmException("engine options: " + string.Join("; ", errors));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+using VllmNative.Diagnostics;
+using VllmNative.Loading;
+using VllmNative.Outputs;
+using VllmNative.Requests;
+using VllmNative.Tokenization;
+
+namespace VllmNative.Engine;
+
+/// <summary>The edge at which requests are checked, once, for every API: what passes here can be computed.</summary>
+internal sealed class RequestFactory
+{
+    private readonly EngineParts _parts;
+    private readonly EngineOptions _options;
+    private readonly int[] _eosIds;
+    private readonly int? _primaryEos;
+    private long _nextId;
+
+    internal RequestFactory(EngineParts parts, EngineOptions options)
+    {
+        _parts = parts;
+        _options = options;
+        _primaryEos = parts.Config.EosTokenIds.Length > 0 ? parts.Config.EosTokenIds[0] : parts.Tokenizer?.EosTokenId;
+        IEnumerable<int> eos = [.. parts.Config.EosTokenIds, .. parts.Generation.EosTokenIds];
+        if (_primaryEos is { } primary)
+        {
+            eos = eos.Append(primary);
+        }
+
+        _eosIds = [.. eos.Distinct().Order()];
+    }
+
+    /// <summary>Parameters of requests that bring none: generation_config.json's, then the defaults.</summary>
+    internal SamplingParams Defaults(bool chat)
+    {
+        GenerationConfig g = _parts.Generation;
+        var defaults = new SamplingParams();
+        return defaults with
+        {
+            Temperature = (float)(g.Temperature ?? defaults.Temperature),
+            TopP = (float)(g.TopP ?? defaults.TopP),
+            TopK = g.TopK ?? defaults.TopK,
+            MinP = (float)(g.MinP ?? defaults.MinP),
+            RepetitionPenalty = (float)(g.RepetitionPenalty ?? defaults.RepetitionPenalty),
+            MaxTokens = g.MaxNewTokens ?? (chat ? null : defaults.MaxTokens),
+        };
+    }
+
+    /// <summary>Checks a prompt and its parameters and makes the request.</summary>
+    /// <exception cref="InvalidRequestException">Names the value and the limit.</exception>
+    internal OutputProcessor Create(Prompt prompt, SamplingParams parameters, string? requestId)
+    {
+        parameters.Validate();
+        int vocabulary = _parts.Config.VocabSize;
+        int[] ids = TokensOf(prompt);
+        CheckPrompt(ids, vocabulary);
+        foreach (int id in parameters.StopTokenIds)
+        {
+            if (id < 0 || id >= vocabulary)
+            {
+                throw new InvalidRequestException("stop_token_ids", $"stop_token_ids has {id}, expected 0..{vocabulary - 1} (the vocabulary)");
+            }
+        }
+
+        if ((parameters.Stop.Count > 0 || parameters.Detokenize) && _parts.Tokenizer is null && prompt.TokenIds is null)
+        {
+            throw new InvalidRequestException("prompt", "the model has no tokenizer, expected a prompt of token ids");
+        }
+
+        if (parameters.Stop.Count > 0 && _parts.Tokenizer is null)
+        {
+            throw new InvalidRequestException("stop", "the model has no tokenizer, so stop strings cannot be found");
+        }
+
+        int room = (int)Math.Min(_parts.Capabilities.MaxModelLen - ids.Length, PoolTokens - ids.Length + 1);
+        int maxTokens = Math.Min(parameters.MaxTokens ?? room, room);
+        int[] stopIds = [.. (parameters.IgnoreEos ? [] : _eosIds).Concat(parameters.StopTokenIds).Distinct().Order()];
+        long internalId = Interlocked.Increment(ref _nextId);
+        // Unseeded requests differ from each other, and a run with the same options and order repeats.
+        ulong seed = parameters.Seed is { } given ? (ulong)given : Mix((ulong)_options.Seed, (ulong)internalId);
+        var request = new Request(internalId, ids, parameters, maxTokens, stopIds, _parts.KvGroup.BlockSize, seed);
+        long now = TimeProvider.System.GetTimestamp();
+        request.Deadline = Deadline(now, _options.RequestTimeout);
+        request.QueueDeadline = Deadline(now, _options.QueueTimeout);
+        return new OutputProcessor(request, requestId ?? $"req-{internalId}", prompt.Text, ids, _parts.Tokenizer, parameters.IgnoreEos ? null : _primaryEos);
+    }
+
+    private long PoolTokens => (long)(_parts.NumBlocks - 1) * _parts.KvGroup.BlockSize;
+
+    private int[] TokensOf(Prompt prompt)
+    {
+        if (prompt.TokenIds is { } given)
+        {
+            // Refused before copying: a list can be of any length.
+            return given.Count > _parts.Capabilities.MaxModelLen ? throw TooLong(given.Count, _parts.Capabilities.MaxModelLen - 1, "context") : [.. given];
+        }
+
+        if (prompt.Text is not { } text)
+        {
+            throw new InvalidRequestException("prompt", "prompt is empty, expected text or token ids");
+        }
+
+        Tokenizer tokenizer = _parts.Tokenizer ?? throw new InvalidRequestException("prompt", "the model has no tokenizer, expected a prompt of token ids");
+        return tokenizer.Encode(text);
+    }
+
+    private void CheckPrompt(int[] ids, int vocabulary)
+    {
+        if (ids.Length == 0)
+        {
+            throw new InvalidRequestException("prompt", "prompt is empty, expected at least 1 token");
+        }
+
+        if (ids.Length >= _parts.Capabilities.MaxModelLen)
+        {
+            throw TooLong(ids.Length, _parts.Capabilities.MaxModelLen - 1, "context");
+        }
+
+        if (ids.Length > PoolTokens)
+        {
+            throw TooLong(ids.Length, PoolTokens, "KV cache");
+        }
+
+        for (int i = 0; i < ids.Length; i++)
+        {
+            if ((uint)ids[i] >= (uint)vocabulary)
+            {
+                throw new InvalidRequestException("prompt", $"prompt token {i} is {ids[i]}, expected 0..{vocabulary - 1} (the vocabulary)");
+            }
+        }
+    }
+
+    private static InvalidRequestException TooLong(long length, long limit, string what) =>
+        new("prompt", $"prompt has {length} tokens, the {what} holds at most {limit}");
+
+    private static long Deadline(long now, TimeSpan? timeout) =>
+        timeout is { } span ? now + (long)(span.TotalSeconds * TimeProvider.System.TimestampFrequency) : long.MaxValue;
+
+    // SplitMix64: neighbouring inputs give unrelated outputs.
+    private static ulong Mix(ulong seed, ulong id)
+    {
+        ulong x = seed + (id * 0x9E3779B97F4A7C15);
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+        return x ^ (x >> 31);
+    }
+}

@@ -1,0 +1,136 @@
+using VllmNative.Bindings;
+using VllmNative.Outputs;
+using VllmNative.Requests;
+using VllmNative.Scheduling;
+using VllmNative.Steps;
+
+namespace VllmNative.Engine;
+
+/// <summary>What becomes of requests when a step comes back: tokens are posted, finished ones leave, failed ones end with an error.</summary>
+internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
+{
+    private readonly List<Request> _overdue = [];
+
+    /// <summary>A device that is lost, or out of memory for good, ends the engine; anything else ends the step's requests.</summary>
+    internal static bool IsFatal(Exception failure) => failure is NativeException { Status: NativeStatus.DeviceLost };
+
+    internal void Commit(StepPlan plan, StepResult result)
+    {
+        long now = TimeProvider.System.GetTimestamp();
+        for (int i = 0; i < plan.Rows.Count; i++)
+        {
+            ref readonly StepRow row = ref plan.Rows[i];
+            Request request = scheduler.RequestAt(row.Row);
+            scheduler.StepReturned(request);
+            if (row.LogitCount > 0)
+            {
+                request.Pending--;
+            }
+
+            if (request.Status != RequestStatus.Running)
+            {
+                continue;
+            }
+
+            if (result.Failure is { } failure)
+            {
+                End(request, FinishReason.Error, failure.Message);
+            }
+            else if (result.StatusOf(i) is var status and not RowStatus.Ok)
+            {
+                End(request, FinishReason.Error, Describe(status));
+            }
+            else
+            {
+                request.Computed += row.QueryLength;
+                Take(request, result, i, now);
+            }
+        }
+    }
+
+    /// <summary>Ends a request, wherever it is.</summary>
+    internal void End(Request request, FinishReason reason, string? error, int? stopTokenId = null)
+    {
+        if (request.Status == RequestStatus.Finished)
+        {
+            return;
+        }
+
+        request.Timings.LastToken = TimeProvider.System.GetTimestamp();
+        scheduler.Finish(request);
+        request.Mailbox.Finish(reason, stopTokenId, error);
+        pump.Note(request.Mailbox);
+    }
+
+    /// <summary>Ends the requests whose time is up.</summary>
+    internal void EndOverdue(long now)
+    {
+        _overdue.Clear();
+        foreach (Request request in scheduler.Running)
+        {
+            if (now >= request.Deadline)
+            {
+                _overdue.Add(request);
+            }
+        }
+
+        if (scheduler.WaitingCount > 0)
+        {
+            foreach (Request request in scheduler.Waiting)
+            {
+                if (now >= request.Deadline || (now >= request.QueueDeadline && request.Timings.Scheduled == 0))
+                {
+                    _overdue.Add(request);
+                }
+            }
+        }
+
+        foreach (Request request in _overdue)
+        {
+            End(request, FinishReason.Error, now >= request.Deadline ? "the request timed out (RequestTimeout)" : "the request waited too long for its first step (QueueTimeout)");
+        }
+    }
+
+    private void Take(Request request, StepResult result, int planRow, long now)
+    {
+        ReadOnlySpan<int> ids = result.IdsOf(planRow);
+        for (int i = 0; i < ids.Length; i++)
+        {
+            int id = ids[i];
+            int position = request.OutputLength;
+            request.Append(id);
+            if (request.Mailbox.Logprobs is { } logprobs)
+            {
+                int sample = result.FirstIdOf(planRow) + i;
+                int top = sample * result.TopWidth;
+                logprobs.Write(position, result.Logprobs[sample], result.Ranks[sample], result.TopIds.AsSpan(top), result.TopLogprobs.AsSpan(top));
+            }
+
+            if (position == 0)
+            {
+                request.Timings.FirstToken = now;
+            }
+
+            request.Mailbox.Post(id);
+            pump.Note(request.Mailbox);
+            if (request.IsStop(id) && request.OutputLength >= request.Parameters.MinTokens)
+            {
+                End(request, FinishReason.Stop, null, id);
+                return;
+            }
+
+            if (request.OutputLength == request.MaxTokens)
+            {
+                End(request, FinishReason.Length, null);
+                return;
+            }
+        }
+    }
+
+    private static string Describe(RowStatus status) => status switch
+    {
+        _ when status.HasFlag(RowStatus.NotANumber) => "the model's logits are not numbers (NaN)",
+        _ when status.HasFlag(RowStatus.BadToken) => "a token id lies outside the vocabulary",
+        _ => "a KV block id lies outside the pool",
+    };
+}

@@ -1,0 +1,25 @@
+using VllmNative.Tensors;
+
+namespace VllmNative.Sampling;
+
+/// <summary>What a step samples: S rows of logits and how their requests want them treated.</summary>
+internal readonly struct SampleBatch
+{
+    /// <summary>[S, vocabulary] f32; edits and penalties change it in place.</summary>
+    internal required Tensor Logits { get; init; }
+
+    /// <summary>[S, 4]: token row, request row, position of the new token, 0.</summary>
+    internal required Tensor SampleRows { get; init; }
+
+    /// <summary>[E, 2] and [E]: values added to single logits; E may be 0.</summary>
+    internal required Tensor EditPositions { get; init; }
+
+    internal required Tensor EditValues { get; init; }
+
+    internal required bool AllGreedy { get; init; }
+
+    internal required bool AnyPenalties { get; init; }
+
+    /// <summary>Log-probabilities beside the sampled one; -1 = none at all.</summary>
+    internal required int TopLogprobs { get; init; }
+}

@@ -1,0 +1,81 @@
+namespace VllmNative.Steps;
+
+/// <summary>
+/// Everything a step does, as data: what goes down from scheduling to execution. Plans are reused; the scheduler fills one
+/// while another may be in flight.
+/// </summary>
+internal sealed class StepPlan(int maxRows, int maxTokens)
+{
+    internal long StepId { get; set; }
+
+    /// <summary>Rows to compute, in the order of their tokens.</summary>
+    internal PlanList<StepRow> Rows { get; } = new(maxRows);
+
+    /// <summary>Ids that the device does not have yet: prompts and recomputed tokens.</summary>
+    internal PlanList<int> TokenIds { get; } = new(maxTokens);
+
+    internal PlanList<RowUpdate> RowUpdates { get; } = new(maxRows);
+
+    internal PlanList<TableUpdate> TableUpdates { get; } = new(maxRows * 2);
+
+    internal PlanList<SamplingUpdate> SamplingUpdates { get; } = new(maxRows);
+
+    internal PlanList<LogitEdit> LogitEdits { get; } = new(maxRows);
+
+    internal PlanList<BlockCopy> BlockCopies { get; } = new(16);
+
+    internal PlanList<BlockSwap> BlockSwaps { get; } = new(16);
+
+    /// <summary>Tokens over all rows.</summary>
+    internal int NumTokens { get; private set; }
+
+    /// <summary>Logits rows over all rows.</summary>
+    internal int NumLogits { get; private set; }
+
+    internal int MaxQueryLength { get; private set; }
+
+    internal int MaxSequenceLength { get; private set; }
+
+    /// <summary>The largest <see cref="StepRow.TopLogprobs"/>; -1 when nobody asks.</summary>
+    internal int MaxTopLogprobs { get; private set; } = -1;
+
+    /// <summary>Whether every sampling row takes the most likely token.</summary>
+    internal bool AllGreedy { get; set; } = true;
+
+    /// <summary>Whether a sampling row has penalties.</summary>
+    internal bool AnyPenalties { get; set; }
+
+    internal bool IsEmpty => Rows.Count == 0;
+
+    internal void AddRow(in StepRow row)
+    {
+        Rows.Add(row);
+        NumTokens += row.QueryLength;
+        NumLogits += row.LogitCount;
+        MaxQueryLength = Math.Max(MaxQueryLength, row.QueryLength);
+        MaxSequenceLength = Math.Max(MaxSequenceLength, row.SequenceLength);
+        if (row.LogitCount > 0)
+        {
+            MaxTopLogprobs = Math.Max(MaxTopLogprobs, row.TopLogprobs);
+        }
+    }
+
+    internal void Clear()
+    {
+        Rows.Clear();
+        TokenIds.Clear();
+        RowUpdates.Clear();
+        TableUpdates.Clear();
+        SamplingUpdates.Clear();
+        LogitEdits.Clear();
+        BlockCopies.Clear();
+        BlockSwaps.Clear();
+        NumTokens = 0;
+        NumLogits = 0;
+        MaxQueryLength = 0;
+        MaxSequenceLength = 0;
+        MaxTopLogprobs = -1;
+        AllGreedy = true;
+        AnyPenalties = false;
+    }
+}

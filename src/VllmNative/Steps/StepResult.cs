@@ -1,0 +1,75 @@
+namespace VllmNative.Steps;
+
+/// <summary>What a row of a step came to.</summary>
+[Flags]
+internal enum RowStatus
+{
+    Ok = 0,
+    BadToken = 1,
+    BadBlock = 2,
+    NotANumber = 4,
+}
+
+/// <summary>What comes up from execution: for each row of the plan its status and the ids it sampled.</summary>
+internal sealed class StepResult(int maxRows)
+{
+    private readonly int[] _idStart = new int[maxRows + 1];
+    private readonly RowStatus[] _status = new RowStatus[maxRows];
+    private int[] _ids = new int[maxRows];
+
+    internal long StepId { get; set; }
+
+    /// <summary>Set when the whole step failed: nothing of it counts.</summary>
+    internal Exception? Failure { get; set; }
+
+    /// <summary>Rows of <see cref="TopIds"/> and <see cref="TopLogprobs"/> are this wide; -1 = no log-probabilities.</summary>
+    internal int TopWidth { get; set; } = -1;
+
+    /// <summary>By sampled id: its log-probability and rank.</summary>
+    internal float[] Logprobs { get; } = new float[maxRows];
+
+    internal int[] Ranks { get; } = new int[maxRows];
+
+    /// <summary>[sampled ids, TopWidth].</summary>
+    internal int[] TopIds { get; private set; } = [];
+
+    internal float[] TopLogprobs { get; private set; } = [];
+
+    internal RowStatus StatusOf(int planRow) => _status[planRow];
+
+    /// <summary>Index of the row's first sampled id, for the log-probability arrays.</summary>
+    internal int FirstIdOf(int planRow) => _idStart[planRow];
+
+    internal ReadOnlySpan<int> IdsOf(int planRow) => _ids.AsSpan(_idStart[planRow], _idStart[planRow + 1] - _idStart[planRow]);
+
+    internal void Begin(long stepId)
+    {
+        StepId = stepId;
+        Failure = null;
+        TopWidth = -1;
+        _idStart[0] = 0;
+    }
+
+    internal void SetRow(int planRow, RowStatus status, ReadOnlySpan<int> ids)
+    {
+        _status[planRow] = status;
+        int start = _idStart[planRow];
+        _idStart[planRow + 1] = start + ids.Length;
+        if (start + ids.Length > _ids.Length)
+        {
+            Array.Resize(ref _ids, Math.Max(_ids.Length * 2, start + ids.Length));
+        }
+
+        ids.CopyTo(_ids.AsSpan(start));
+    }
+
+    internal void EnsureTop(int width, int rows)
+    {
+        TopWidth = width;
+        if (TopIds.Length < rows * width)
+        {
+            TopIds = new int[rows * width];
+            TopLogprobs = new float[rows * width];
+        }
+    }
+}

@@ -1,0 +1,101 @@
+using VllmNative.Bindings;
+
+namespace VllmNative.Tensors;
+
+/// <summary>The operations of a decoder layer; shapes and formulas stand in native/include/vllm_native.h.</summary>
+internal static unsafe class ModelOps
+{
+    internal static void Embedding(this Device device, Weight table, Tensor ids, Tensor output, float scale)
+    {
+        var p = new EmbeddingParams { Table = table.Pointer, Ids = ids.ToNative(), Out = output.ToNative(), Scale = scale };
+        Status.Check(NativeMethods.vn_embedding(device.Stream, &p));
+    }
+
+    /// <summary>With a residual: residual += x first, and the residual is normalised.</summary>
+    internal static void RmsNorm(this Device device, Tensor x, Tensor weight, Tensor residual, Tensor output, float eps, float weightOffset)
+    {
+        var p = new RmsNormParams
+        {
+            X = x.ToNative(),
+            Weight = weight.ToNative(),
+            Residual = residual.ToNative(),
+            Out = output.ToNative(),
+            Eps = eps,
+            WeightOffset = weightOffset,
+        };
+        Status.Check(NativeMethods.vn_rms_norm(device.Stream, &p));
+    }
+
+    internal static void Gemm(this Device device, Weight weight, Tensor x, Tensor bias, Tensor y, Workspace workspace)
+    {
+        var p = new GemmParams
+        {
+            Weight = weight.Pointer,
+            X = x.ToNative(),
+            Bias = bias.ToNative(),
+            Y = y.ToNative(),
+            Workspace = workspace.Data,
+            WorkspaceBytes = workspace.Bytes,
+        };
+        Status.Check(NativeMethods.vn_gemm(device.Stream, &p));
+    }
+
+    internal static long GemmWorkspace(Weight weight, DataType xType, long maxRows)
+    {
+        Status.Check(NativeMethods.vn_gemm_workspace_size(weight.Handle, (int)xType, maxRows, out long bytes));
+        return bytes;
+    }
+
+    internal static void RopeCosSin(this Device device, Tensor positions, Tensor inverseFrequencies, Tensor output, float scale)
+    {
+        var p = new RopeCosSinParams
+        {
+            Positions = positions.ToNative(),
+            InvFreq = inverseFrequencies.ToNative(),
+            Out = output.ToNative(),
+            Scale = scale,
+        };
+        Status.Check(NativeMethods.vn_rope_cos_sin(device.Stream, &p));
+    }
+
+    internal static void Rope(this Device device, Tensor cosSin, Tensor q, Tensor k, int style)
+    {
+        var p = new RopeParams { CosSin = cosSin.ToNative(), Q = q.ToNative(), K = k.ToNative(), Style = style };
+        Status.Check(NativeMethods.vn_rope(device.Stream, &p));
+    }
+
+    internal static void CacheWrite(this Device device, Tensor key, Tensor value, Tensor slotMapping, in KvCacheView cache)
+    {
+        var p = new CacheWriteParams { Key = key.ToNative(), Value = value.ToNative(), SlotMapping = slotMapping.ToNative(), Cache = cache };
+        Status.Check(NativeMethods.vn_cache_write(device.Stream, &p));
+    }
+
+    internal static void PagedAttention(this Device device, ref AttentionParams p)
+    {
+        fixed (AttentionParams* pointer = &p)
+        {
+            Status.Check(NativeMethods.vn_attention_paged(device.Stream, pointer));
+        }
+    }
+
+    internal static long AttentionWorkspace(this Device device, long maxTokens, int queryHeads, int valueDim, long maxSequence)
+    {
+        Status.Check(NativeMethods.vn_attention_workspace_size(device.Handle, maxTokens, queryHeads, valueDim, maxSequence, out long bytes));
+        return bytes;
+    }
+
+    internal static void GatedActivation(this Device device, int activation, Tensor x, Tensor output)
+    {
+        var p = new GatedActivationParams { Activation = activation, X = x.ToNative(), Out = output.ToNative() };
+        Status.Check(NativeMethods.vn_gated_activation(device.Stream, &p));
+    }
+
+    /// <summary>output[i] = x[table[i, 0]].</summary>
+    internal static void GatherRows(this Device device, Tensor x, Tensor table, Tensor output)
+    {
+        NativeTensor rows = table.ToNative();
+        rows.Rank = 1; // the first column: the stride of the table's rows stays
+        var p = new GatherRowsParams { X = x.ToNative(), Rows = rows, Out = output.ToNative() };
+        Status.Check(NativeMethods.vn_gather_rows(device.Stream, &p));
+    }
+}

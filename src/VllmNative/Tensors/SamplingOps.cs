@@ -1,0 +1,66 @@
+using VllmNative.Bindings;
+
+namespace VllmNative.Tensors;
+
+/// <summary>The operations on logits [rows, vocabulary].</summary>
+internal static unsafe class SamplingOps
+{
+    internal static void EditLogits(this Device device, Tensor logits, Tensor positions, Tensor values)
+    {
+        var p = new LogitsEditParams
+        {
+            Logits = logits.ToNative(),
+            Positions = positions.ToNative(),
+            Values = values.ToNative(),
+            NumEdits = (int)values.Dim0,
+        };
+        Status.Check(NativeMethods.vn_logits_edit(device.Stream, &p));
+    }
+
+    internal static void UpdateTokenCounts(this Device device, Tensor counts, Tensor updates)
+    {
+        var p = new TokenCountsParams { Counts = counts.ToNative(), Updates = updates.ToNative(), NumUpdates = (int)updates.Dim0 };
+        Status.Check(NativeMethods.vn_token_counts(device.Stream, &p));
+    }
+
+    internal static void Penalize(this Device device, Tensor logits, Tensor sampleRows, Tensor counts, nint sampling, int maxSeqs)
+    {
+        var p = new LogitsPenaltiesParams
+        {
+            Logits = logits.ToNative(),
+            SampleRows = sampleRows.ToNative(),
+            Counts = counts.ToNative(),
+            Sampling = sampling,
+            MaxSeqs = maxSeqs,
+        };
+        Status.Check(NativeMethods.vn_logits_penalties(device.Stream, &p));
+    }
+
+    internal static void Sample(this Device device, ref SampleParams p)
+    {
+        fixed (SampleParams* pointer = &p)
+        {
+            Status.Check(NativeMethods.vn_sample(device.Stream, pointer));
+        }
+    }
+
+    internal static long SampleWorkspace(this Device device, long maxRows, long vocabulary)
+    {
+        Status.Check(NativeMethods.vn_sample_workspace_size(device.Handle, maxRows, vocabulary, out long bytes));
+        return bytes;
+    }
+
+    internal static void Logprobs(this Device device, Tensor logits, Tensor ids, Tensor logprob, Tensor rank, Tensor topIds, Tensor topLogprobs)
+    {
+        var p = new LogprobsParams
+        {
+            Logits = logits.ToNative(),
+            Ids = ids.ToNative(),
+            OutLogprob = logprob.ToNative(),
+            OutRank = rank.ToNative(),
+            OutTopIds = topIds.ToNative(),
+            OutTopLogprobs = topLogprobs.ToNative(),
+        };
+        Status.Check(NativeMethods.vn_logprobs(device.Stream, &p));
+    }
+}
