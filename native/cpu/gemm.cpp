@@ -1,9 +1,11 @@
 // y = x W^T + bias: x [M, K], W [N, K] in panels of 16 outputs (weight.h), y [M, N].
 //
 // Rows of x are cut into blocks of nearly equal size, packed once into the caller's workspace (and converted to F32, unless
-// both operands are BF16 and the processor multiplies those); then threads take tasks of a few panels by some blocks.
-// A task walks panels outside and blocks inside, so that W comes from memory once and from the L2 cache afterwards.
-// K is not cut: a panel group of the usual widths fits in L2, and each output stays in one register from k = 0 to K.
+// both operands are BF16 and the processor multiplies those); then threads take tasks of some panels by some blocks.
+//
+// A task goes through its panels kTilePanels at a time. With one block (decode) they are streamed once, over all of K.
+// With more, K is cut so that a piece of the panels stays in L2 while up to kPassBlocks blocks of x pass by; their sums
+// wait in tiles and are taken up again at the next piece, which changes no bit of them.
 #include "cpu/gemm_kernels.h"
 
 #include <algorithm>
@@ -19,7 +21,10 @@ namespace vn::cpu {
 namespace {
 
 constexpr int64_t kPackPiece = 256;        // columns converted at a time
-constexpr int64_t kTaskBytes = 256 << 10;  // of W, so that taking a task costs nothing beside doing it
+constexpr int64_t kTaskBytes = 32 << 10;   // of W at least: about a microsecond, beside which taking a task is cheap
+constexpr int64_t kPieceBytes = 256 << 10;  // of W, a part of the smallest usual L2 cache
+constexpr int64_t kPassBlocks = 16;
+constexpr int64_t kTasks = 16;             // for each thread where there is enough: the last ones even the threads out
 
 const GemmFamily& choose(const Weight& weight, int32_t x_dtype) {
   return gemm_family(weight.device->isa, weight.dtype, x_dtype);
@@ -70,6 +75,8 @@ struct Call {
   void pack_rows() const;
   void multiply() const;
   void task(int64_t first_panel, int64_t end_panel, int64_t first_block, int64_t end_block) const;
+  // `count` outputs from one panel on, for some blocks.
+  void pass(int64_t panel, int64_t panels, int64_t count, int64_t first_block, int64_t end_block, const float* bias) const;
 };
 
 void Call::pack_rows() const {
@@ -101,36 +108,53 @@ void Call::pack_rows() const {
 }
 
 void Call::task(int64_t first_panel, int64_t end_panel, int64_t first_block, int64_t end_block) const {
-  alignas(64) float tile[kMaxBlockRows * kTileStride];
   alignas(64) float bias[kTileStride];
-  const vn_tensor& y = params.y;
-  const int64_t y_element = dtype_size(y.dtype);
-  const int64_t stride = weight.panel_stride * dtype_size(weight.dtype);
-  const int64_t group = family.panels[blocks.rows(first_block) - 1];
-  for (int64_t panel = first_panel; panel < end_panel; panel += group) {
-    const int64_t panels = std::min(group, end_panel - panel);
+  for (int64_t panel = first_panel; panel < end_panel; panel += kTilePanels) {
+    const int64_t panels = std::min(kTilePanels, end_panel - panel);
     const int64_t column = panel * kPanelRows;
     const int64_t count = std::min(panels * kPanelRows, weight.rows - column);
     if (params.bias.data) {
-      convert_span(device.isa, bias, VN_DTYPE_F32,
-                   static_cast<const char*>(params.bias.data) + column * dtype_size(params.bias.dtype), params.bias.dtype, count);
+      const char* source = static_cast<const char*>(params.bias.data) + column * dtype_size(params.bias.dtype);
+      convert_span(device.isa, bias, VN_DTYPE_F32, source, params.bias.dtype, count);
     }
+    for (int64_t block = first_block; block < end_block; block += kPassBlocks) {
+      pass(panel, panels, count, block, std::min(block + kPassBlocks, end_block), params.bias.data ? bias : nullptr);
+    }
+  }
+}
+
+void Call::pass(int64_t panel, int64_t panels, int64_t count, int64_t first_block, int64_t end_block,
+                const float* bias) const {
+  alignas(64) float tiles[kPassBlocks][kMaxBlockRows * kTileStride];
+  const int64_t element = dtype_size(weight.dtype);
+  const int64_t stride = weight.panel_stride * element;
+  const int64_t piece =
+      end_block - first_block == 1 ? weight.columns : kPieceBytes / (kTilePanels * kPanelRows * element);
+  for (int64_t k = 0; k < weight.columns; k += piece) {
+    const int64_t columns = std::min(piece, weight.columns - k);
+    const char* w = weight.panel(panel) + k * kPanelRows * element;
     for (int64_t block = first_block; block < end_block; ++block) {
-      const int64_t row = blocks.first_row(block);
       const int64_t rows = blocks.rows(block);
-      family.kernel[rows - 1](packed + row * x_row_bytes, weight.panel(panel), stride, weight.columns, panels, tile);
-      char* out = static_cast<char*>(y.data) + (row * y.stride[0] + column) * y_element;
-      for (int64_t r = 0; r < rows; ++r) {
-        store(tile + r * kTileStride, params.bias.data ? bias : nullptr, count, out + r * y.stride[0] * y_element, y.dtype);
-      }
+      const char* x = packed + blocks.first_row(block) * x_row_bytes + k * rows * (family.pairs ? 2 : 4);
+      family.kernel[rows - 1](x, w, stride, columns, panels, k > 0, tiles[block - first_block]);
+    }
+  }
+  const vn_tensor& y = params.y;
+  const int64_t y_element = dtype_size(y.dtype);
+  for (int64_t block = first_block; block < end_block; ++block) {
+    const int64_t row = blocks.first_row(block);
+    char* out = static_cast<char*>(y.data) + (row * y.stride[0] + panel * kPanelRows) * y_element;
+    for (int64_t r = 0; r < blocks.rows(block); ++r) {
+      store(tiles[block - first_block] + r * kTileStride, bias, count, out + r * y.stride[0] * y_element, y.dtype);
     }
   }
 }
 
 void Call::multiply() const {
   const int64_t panel_bytes = std::max<int64_t>(1, weight.panel_stride * dtype_size(weight.dtype));
-  const int64_t group = family.panels[blocks.rows(0) - 1];
-  const int64_t span = std::max(group, kTaskBytes / panel_bytes / group * group);  // panels of a task
+  const int64_t least = kTaskBytes / panel_bytes;
+  const int64_t even = weight.panels / (kTasks * device.pool.size());
+  const int64_t span = std::max(kTilePanels, std::max(least, even) / kTilePanels * kTilePanels);  // panels of a task
   const int64_t columns = (weight.panels + span - 1) / span;
   // Blocks are split among tasks only where panels alone cannot keep the threads busy to the end.
   const int64_t wanted = std::max<int64_t>(1, 4 * device.pool.size() / columns);

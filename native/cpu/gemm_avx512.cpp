@@ -44,10 +44,13 @@ struct Bf16 {
 constexpr int64_t kAhead = 1024;  // bytes that a panel is fetched in advance
 
 template <typename W, int kRows, int kPanels>
-VN_INLINE void multiply(const float* x, const char* w, int64_t stride, int64_t columns, float* tile) {
+VN_INLINE void multiply(const float* x, const char* w, int64_t stride, int64_t columns, bool resume,
+                         float* tile) {
   __m512 sums[kRows][kPanels];
   for (int r = 0; r < kRows; ++r) {
-    for (int p = 0; p < kPanels; ++p) sums[r][p] = _mm512_setzero_ps();
+    for (int p = 0; p < kPanels; ++p) {
+      sums[r][p] = resume ? _mm512_loadu_ps(tile + r * kTileStride + p * 16) : _mm512_setzero_ps();
+    }
   }
   const int64_t lines = (columns + W::kSteps - 1) / W::kSteps;
   for (int64_t i = 0; i < lines; ++i) {
@@ -75,20 +78,20 @@ VN_INLINE void multiply(const float* x, const char* w, int64_t stride, int64_t c
 constexpr int best_panels(int rows) { return rows <= 6 ? 4 : 2; }
 
 template <typename W, int kRows>
-void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, int64_t panels, float* tile) {
+void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume,
+            float* tile) {
   const float* x = static_cast<const float*>(packed);
   if constexpr (best_panels(kRows) == 4) {
-    if (panels == 4) return multiply<W, kRows, 4>(x, w, stride, columns, tile);
+    if (panels == 4) return multiply<W, kRows, 4>(x, w, stride, columns, resume, tile);
   }
-  for (; panels >= 2; panels -= 2, w += 2 * stride, tile += 32) multiply<W, kRows, 2>(x, w, stride, columns, tile);
-  if (panels == 1) multiply<W, kRows, 1>(x, w, stride, columns, tile);
+  for (; panels >= 2; panels -= 2, w += 2 * stride, tile += 32) multiply<W, kRows, 2>(x, w, stride, columns, resume, tile);
+  if (panels == 1) multiply<W, kRows, 1>(x, w, stride, columns, resume, tile);
 }
 
 template <typename W>
 constexpr GemmFamily kFamily{
     false,
     12,
-    {4, 4, 4, 4, 4, 4, 2, 2, 2, 2, 2, 2},
     {kernel<W, 1>, kernel<W, 2>, kernel<W, 3>, kernel<W, 4>, kernel<W, 5>, kernel<W, 6>, kernel<W, 7>, kernel<W, 8>,
      kernel<W, 9>, kernel<W, 10>, kernel<W, 11>, kernel<W, 12>}};
 

@@ -46,13 +46,16 @@ class ThreadPool {
 
   void run(Job job);
   void work();
+  bool join();
   void worker_loop();
+
+  static constexpr uint32_t kOpen = 1u << 31;
 
   std::vector<std::thread> workers_;
   Job job_{};
   alignas(64) std::atomic<uint32_t> epoch_{0};    // a change means a new job, or the end
   alignas(64) std::atomic<int64_t> next_{0};      // first item not yet taken
-  alignas(64) std::atomic<int32_t> running_{0};   // workers that have not finished the job
+  alignas(64) std::atomic<uint32_t> state_{0};    // kOpen while workers may join the job, plus those that have
   std::atomic<bool> stop_{false};
 };
 

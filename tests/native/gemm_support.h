@@ -86,6 +86,9 @@ class Matrix {
   }
   void* data() { return bytes_.data(); }
   const void* row(int64_t r) const { return bytes_.data() + r * stride_ * size_of(dtype_); }
+  void copy_row(int64_t to, const Matrix& source, int64_t from) {
+    std::memcpy(bytes_.data() + to * stride_ * size_of(dtype_), source.row(from), row_bytes());
+  }
   size_t row_bytes() const { return static_cast<size_t>(columns_ * size_of(dtype_)); }
   int32_t dtype() const { return dtype_; }
   int64_t rows() const { return rows_; }

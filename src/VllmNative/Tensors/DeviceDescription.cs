@@ -4,7 +4,7 @@ namespace VllmNative.Tensors;
 /// <param name="Kind">CPU or CUDA.</param>
 /// <param name="Name">The maker's name.</param>
 /// <param name="Threads">CPU threads that compute, or SMs of a GPU.</param>
-/// <param name="Capability">CUDA: major * 10 + minor; CPU: 0 scalar, 1 AVX2, 2 AVX-512, 3 AVX-512 BF16.</param>
+/// <param name="Capability">CUDA: major * 10 + minor; CPU: 1 scalar, 2 AVX2, 3 AVX-512, 4 AVX-512 BF16.</param>
 /// <param name="TotalMemory">Bytes.</param>
 /// <param name="FreeMemory">Bytes, when asked.</param>
 /// <param name="HasGraphs">Whether it records and replays graphs.</param>
