@@ -4,6 +4,7 @@ using VllmNative.Diagnostics;
 using VllmNative.Models;
 using VllmNative.Outputs;
 using VllmNative.Requests;
+using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
 namespace VllmNative.Engine;

@@ -1,5 +1,6 @@
 using VllmNative.Layers;
 using VllmNative.Loading;
+using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
 namespace VllmNative.Engine;

@@ -1,4 +1,4 @@
-namespace VllmNative.Models;
+namespace VllmNative.Diagnostics;
 
 /// <summary>How far loading has come.</summary>
 /// <param name="LoadedBytes">Bytes of weights that are on the device.</param>

@@ -1,4 +1,4 @@
-namespace VllmNative.Tensors;
+namespace VllmNative.Diagnostics;
 
 /// <summary>What a device is.</summary>
 /// <param name="Kind">CPU or CUDA.</param>
