@@ -4,6 +4,7 @@ using VllmNative.Diagnostics;
 using VllmNative.Models;
 using VllmNative.Outputs;
 using VllmNative.Requests;
+using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
 namespace VllmNative.Engine;
@@ -61,6 +62,7 @@ public sealed class AsyncLlmEngine : IDisposable
         Prompt prompt, SamplingParams? parameters = null, string? requestId = null, CancellationToken cancellationToken = default)
     {
         // Checked here, not when the caller first asks for an output.
+        _parts.Core.ThrowIfDead();
         OutputProcessor processor = _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId);
         return StreamAsync(processor, cancellationToken);
     }
@@ -91,6 +93,9 @@ public sealed class AsyncLlmEngine : IDisposable
     public void Dispose() => _parts.Core.Dispose();
 
     internal EngineCore Core => _parts.Core;
+
+    /// <summary>For tests that plan faults.</summary>
+    internal Device Device => _parts.Device;
 
     /// <summary>Checks a request without starting it.</summary>
     internal OutputProcessor Prepare(Prompt prompt, SamplingParams? parameters, string? requestId) =>
