@@ -64,6 +64,7 @@ public sealed class AsyncLlmEngine : IDisposable
         Prompt prompt, SamplingParams? parameters = null, string? requestId = null, CancellationToken cancellationToken = default)
     {
         // Checked here, not when the caller first asks for an output.
+        _parts.Core.ThrowIfDead();
         OutputProcessor processor = _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId);
         return StreamAsync(processor, cancellationToken);
     }
@@ -94,6 +95,9 @@ public sealed class AsyncLlmEngine : IDisposable
     public void Dispose() => _parts.Core.Dispose();
 
     internal EngineCore Core => _parts.Core;
+
+    /// <summary>For tests that plan faults.</summary>
+    internal Device Device => _parts.Device;
 
     /// <summary>Checks a request without starting it.</summary>
     internal OutputProcessor Prepare(Prompt prompt, SamplingParams? parameters, string? requestId) =>

@@ -28,7 +28,7 @@ internal static class EngineFactory
 
         DataType type = ModelTypeOf(options.Dtype, config, configFile);
         int maxModelLen = MaxModelLenOf(options, config);
-        int maxTokens = options.MaxNumBatchedTokens ?? (options.Device == DeviceKind.Cpu ? 2048 : 8192);
+        int maxTokens = options.MaxNumBatchedTokens ?? Math.Max(options.MaxNumSeqs ?? 0, options.Device == DeviceKind.Cpu ? 2048 : 8192);
         int maxSeqs = Math.Min(options.MaxNumSeqs ?? DefaultMaxNumSeqs, maxTokens);
         var limits = new SchedulerLimits(maxSeqs, maxTokens, options.LongPrefillTokenThreshold, maxSeqs);
 
@@ -52,6 +52,7 @@ internal static class EngineFactory
             return new EngineParts
             {
                 Core = new EngineCore(scheduler, pool, runner, limits),
+                Device = device,
                 Config = config,
                 Generation = generation,
                 Tokenizer = tokenizer,

@@ -10,6 +10,9 @@ internal sealed record EngineParts
 {
     internal required EngineCore Core { get; init; }
 
+    /// <summary>Owned by the core's runner.</summary>
+    internal required Device Device { get; init; }
+
     internal required ModelConfig Config { get; init; }
 
     internal required GenerationConfig Generation { get; init; }

@@ -27,13 +27,25 @@ internal sealed class ModelRunner : IDisposable
         _device = device;
         _model = model;
         _kv = kv;
-        _buffers = new BatchBuffers(device, shape);
-        _sampler = new Sampler(device, Math.Max(shape.MaxSeqs, shape.MaxLogits), model.Vocabulary);
-        _builder = new BatchBuilder(_buffers, _sampler);
-        _logits = device.Allocate((long)shape.MaxLogits * model.Vocabulary * sizeof(float));
-        _selected = device.Allocate((long)shape.MaxLogits * model.Hidden * model.Type.Size());
-        int maxSequence = (int)Math.Min((long)shape.MaxBlocks * shape.BlockSize, int.MaxValue);
-        _workspace = device.Allocate(model.WorkspaceBytes(device, shape.MaxTokens, shape.MaxLogits, maxSequence));
+        try
+        {
+            _buffers = new BatchBuffers(device, shape);
+            _sampler = new Sampler(device, Math.Max(shape.MaxSeqs, shape.MaxLogits), model.Vocabulary);
+            _builder = new BatchBuilder(_buffers, _sampler);
+            _logits = device.Allocate((long)shape.MaxLogits * model.Vocabulary * sizeof(float));
+            _selected = device.Allocate((long)shape.MaxLogits * model.Hidden * model.Type.Size());
+            int maxSequence = (int)Math.Min((long)shape.MaxBlocks * shape.BlockSize, int.MaxValue);
+            _workspace = device.Allocate(model.WorkspaceBytes(device, shape.MaxTokens, shape.MaxLogits, maxSequence));
+        }
+        catch
+        {
+            // The caller keeps what it handed in.
+            _selected?.Dispose();
+            _logits?.Dispose();
+            _sampler?.Dispose();
+            _buffers?.Dispose();
+            throw;
+        }
     }
 
     internal Device Device => _device;
