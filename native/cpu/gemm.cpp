@@ -1,7 +1,8 @@
 // y = x W^T + bias: x [M, K], W [N, K] in panels of 16 outputs (weight.h), y [M, N].
 //
-// Rows of x are cut into blocks of nearly equal size, packed once into the caller's workspace (and converted to F32, unless
-// both operands are BF16 and the processor multiplies those); then threads take tasks of some panels by some blocks.
+// Rows of x are cut into blocks of nearly equal size, packed once into the caller's workspace (and converted to F32,
+// unless both operands are BF16 and the processor multiplies those); then threads take tasks of some panels by some
+// blocks.
 //
 // A task goes through its panels kTilePanels at a time. With one block (decode) they are streamed once, over all of K.
 // With more, K is cut so that a piece of the panels stays in L2 while up to kPassBlocks blocks of x pass by; their sums
@@ -30,11 +31,14 @@ const GemmFamily& choose(const Weight& weight, int32_t x_dtype) {
   return gemm_family(weight.device->isa, weight.dtype, x_dtype);
 }
 
-int64_t padded_columns(const Weight& weight) { return (weight.columns + weight.group - 1) / weight.group * weight.group; }
+int64_t padded_columns(const Weight& weight) {
+  return (weight.columns + weight.group - 1) / weight.group * weight.group;
+}
 
 // M rows in the fewest blocks of at most max_rows, sizes differing by at most one: larger first.
 struct Blocks {
-  Blocks(int64_t rows, int64_t max_rows) : count((rows + max_rows - 1) / max_rows), size(rows / count), larger(rows % count) {}
+  Blocks(int64_t rows, int64_t max_rows)
+      : count((rows + max_rows - 1) / max_rows), size(rows / count), larger(rows % count) {}
   int64_t first_row(int64_t block) const { return block * size + std::min(block, larger); }
   int64_t rows(int64_t block) const { return size + (block < larger); }
 
@@ -43,21 +47,23 @@ struct Blocks {
   int64_t larger;
 };
 
-// Packs `rows` rows of x, columns [begin, end), to out[column / group][row][column % group].
-template <typename Item>
-void pack(Isa isa, const vn_tensor& x, int32_t dtype, int64_t group, int64_t first_row, int64_t rows, int64_t begin,
-          int64_t end, Item* out) {
+// Packs `rows` rows of x, columns [begin, end), to out[column / group][row][column % group]: pairs of BF16, or single
+// F32, four bytes either way.
+void pack(Isa isa, const vn_tensor& x, int32_t dtype, int64_t first_row, int64_t rows, int64_t begin, int64_t end,
+          char* packed) {
   const int64_t element = dtype_size(x.dtype);
+  const int64_t size = dtype_size(dtype);
+  const int64_t group = 4 / size;
+  auto* out = reinterpret_cast<uint32_t*>(packed);
   alignas(64) char piece[kPackPiece * 4];
   for (int64_t r = 0; r < rows; ++r) {
     const char* row = static_cast<const char*>(x.data) + (first_row + r) * x.stride[0] * element;
     for (int64_t k = begin; k < end; k += kPackPiece) {
       const int64_t columns = std::min(kPackPiece, end - k);
       convert_span(isa, piece, dtype, row + k * element, x.dtype, columns);
-      if (columns % group != 0) std::memset(piece + columns * dtype_size(dtype), 0, dtype_size(dtype));
-      const Item* items = reinterpret_cast<const Item*>(piece);
-      Item* column = out + k / group * rows + r;
-      for (int64_t i = 0; i < (columns + group - 1) / group; ++i) column[i * rows] = items[i];
+      if (columns % group != 0) std::memset(piece + columns * size, 0, static_cast<size_t>(size));
+      uint32_t* column = out + k / group * rows + r;
+      for (int64_t i = 0; i < (columns + group - 1) / group; ++i) std::memcpy(column + i * rows, piece + i * 4, 4);
     }
   }
 }
@@ -76,7 +82,8 @@ struct Call {
   void multiply() const;
   void task(int64_t first_panel, int64_t end_panel, int64_t first_block, int64_t end_block) const;
   // `count` outputs from one panel on, for some blocks.
-  void pass(int64_t panel, int64_t panels, int64_t count, int64_t first_block, int64_t end_block, const float* bias) const;
+  void pass(int64_t panel, int64_t panels, int64_t count, int64_t first_block, int64_t end_block,
+            const float* bias) const;
 };
 
 void Call::pack_rows() const {
@@ -91,18 +98,16 @@ void Call::pack_rows() const {
       const int64_t last = std::min(first + kPackPiece, columns);
       const int64_t row = blocks.first_row(block);
       char* out = packed + row * x_row_bytes;
-      if (family.pairs) {
-        pack(device.isa, params.x, VN_DTYPE_BF16, 2, row, blocks.rows(block), first, last, reinterpret_cast<uint32_t*>(out));
-      } else {
-        pack(device.isa, params.x, VN_DTYPE_F32, 1, row, blocks.rows(block), first, last, reinterpret_cast<uint32_t*>(out));
-      }
+      const int32_t dtype = family.pairs ? VN_DTYPE_BF16 : VN_DTYPE_F32;
+      pack(device.isa, params.x, dtype, row, blocks.rows(block), first, last, out);
     }
   });
   // F32 rows beside BF16 panels of odd width end in a zero, because kernels read whole pairs.
   if (!family.pairs && padded_columns(weight) != columns) {
     for (int64_t block = 0; block < blocks.count; ++block) {
       const int64_t rows = blocks.rows(block);
-      std::memset(packed + blocks.first_row(block) * x_row_bytes + columns * rows * 4, 0, static_cast<size_t>(rows) * 4);
+      char* end = packed + blocks.first_row(block) * x_row_bytes + columns * rows * 4;
+      std::memset(end, 0, static_cast<size_t>(rows) * 4);
     }
   }
 }
@@ -174,7 +179,8 @@ void Call::multiply() const {
 int64_t gemm_workspace_size(const Weight& weight, int32_t x_dtype, int64_t max_rows) {
   const int64_t element = choose(weight, x_dtype).pairs ? 2 : 4;
   int64_t bytes;
-  if (__builtin_mul_overflow(padded_columns(weight), element, &bytes) || __builtin_mul_overflow(bytes, max_rows, &bytes)) {
+  if (__builtin_mul_overflow(padded_columns(weight), element, &bytes) ||
+      __builtin_mul_overflow(bytes, max_rows, &bytes)) {
     return INT64_MAX;
   }
   return bytes;

@@ -1,5 +1,5 @@
-// GEMM kernels with VDPBF16PS: acc[j] += x[k] * w[k][j] + x[k + 1] * w[k + 1][j] for 16 outputs j, both operands BF16, sums
-// in f32. The pair (x[k], x[k + 1]) is one 32-bit broadcast, the pair of each output is how panels are laid out.
+// GEMM kernels with VDPBF16PS: acc[j] += x[k] * w[k][j] + x[k + 1] * w[k + 1][j] for 16 outputs j, both operands BF16,
+// sums in f32. The pair (x[k], x[k + 1]) is one 32-bit broadcast, the pair of each output is how panels are laid out.
 // The other families are AVX-512's. See gemm_avx512.cpp on linkage.
 #include "cpu/gemm_kernels.h"
 

@@ -1,9 +1,9 @@
 // What an instruction set gives to the GEMM driver (gemm.cpp): for each dtype of W a family of kernels.
 //
-// A kernel multiplies one block of x (1..max_rows rows, packed [columns][rows]) with up to kTilePanels panels of W and leaves
-// f32 sums in a tile, row r at tile + r * kTileStride. Each output has one accumulator, fed in ascending k from zero, or
-// from what the tile holds already: the sums do not depend on how many rows or panels the kernel was given, nor on where K
-// was cut (at even k), and that is what makes results batch-invariant.
+// A kernel multiplies one block of x (1..max_rows rows, packed [columns][rows]) with up to kTilePanels panels of W and
+// leaves f32 sums in a tile, row r at tile + r * kTileStride. Each output has one accumulator, fed in ascending k from
+// zero, or from what the tile holds already: the sums do not depend on how many rows or panels the kernel was given,
+// nor on where K was cut (at even k), and that is what makes results batch-invariant.
 //
 // Only plain declarations here: files compiled for other instruction sets include it.
 #pragma once
@@ -19,8 +19,8 @@ constexpr int64_t kTilePanels = 4;
 constexpr int64_t kTileStride = kTilePanels * 16;
 constexpr int64_t kMaxBlockRows = 12;
 
-// x and w: packed, at the first k; stride: bytes from panel to panel; columns: of this call, unpadded; resume: go on from
-// the tile's sums.
+// x and w: packed, at the first k; stride: bytes from panel to panel; columns: of this call, unpadded; resume: go on
+// from the tile's sums.
 using GemmKernel = void (*)(const void* x, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume,
                             float* tile);
 

@@ -13,8 +13,8 @@ namespace vn::cpu {
 
 namespace {
 
-// A waiting thread holds its core for a moment, then gives it to whoever wants it, because that may be the very thread it
-// waits for when the machine is busy, and at last sleeps.
+// A waiting thread holds its core for a moment, then gives it to whoever wants it, because that may be the very thread
+// it waits for when the machine is busy, and at last sleeps.
 constexpr auto kSpinAlone = std::chrono::microseconds(2);
 constexpr auto kSpin = std::chrono::microseconds(50);
 

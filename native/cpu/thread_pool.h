@@ -1,5 +1,5 @@
-// Threads that share one loop at a time. Idle workers spin for a moment, because the next loop of a step usually follows
-// within microseconds, then sleep in the kernel.
+// Threads that share one loop at a time. Idle workers spin for a moment, because the next loop of a step usually
+// follows within microseconds, then sleep in the kernel.
 #pragma once
 
 #include <atomic>
@@ -20,8 +20,8 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(begin, end) on disjoint ranges that cover [0, count), of `grain` items each (the last may be shorter), and
-  // returns when all are done. Which thread takes which range is not fixed: results must not depend on it.
+  // Calls body(begin, end) on disjoint ranges that cover [0, count), of `grain` items each (the last may be shorter),
+  // and returns when all are done. Which thread takes which range is not fixed: results must not depend on it.
   template <typename Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
     if (count <= 0) return;

@@ -1,7 +1,7 @@
-// Measures vn_gemm against what the machine can do: bytes per second at M = 1 beside a loop that only reads, operations per
-// second at prefill beside a loop that only multiplies, and the speed of loading and filling weights. Not a test.
-// Usage: bench_gemm [threads [seconds per figure [limits]]]; `limits` stops after the machine's own figures.
-// Limits and results are both taken from the fastest tenth of repeated runs.
+// Measures vn_gemm against what the machine can do: bytes per second at M = 1 beside a loop that only reads, operations
+// per second at prefill beside a loop that only multiplies, and the speed of loading and filling weights. Not a test.
+// Usage: bench_gemm [threads [seconds per figure [VN_ISA_... at most | limits]]]. Limits and results are both taken from
+// the fastest tenth of repeated runs. `limits` stops after the machine's own.
 #include <time.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -24,6 +25,7 @@
 namespace {
 
 int g_threads = 2;
+int g_isa = 0;
 double g_seconds = 0.5;
 
 // With one thread, time on the processor: other processes then disturb caches only.
@@ -183,6 +185,7 @@ struct Machine {
     vn_device_options options{};
     options.struct_size = sizeof options;
     options.num_threads = g_threads;
+    options.isa_limit = g_isa;
     require(vn_device_create(VN_DEVICE_CPU, 0, &options, &device));
     require(vn_stream_create(device, VN_STREAM_COMPUTE, nullptr, &stream));
   }
@@ -234,6 +237,8 @@ double gemm_time(Machine& machine, std::vector<vn_weight*>& weights, int32_t x_d
 int main(int argc, char** argv) {
   if (argc > 1) g_threads = std::atoi(argv[1]);
   if (argc > 2) g_seconds = std::atof(argv[2]);
+  const bool limits_only = argc > 3 && std::strcmp(argv[3], "limits") == 0;
+  if (argc > 3 && !limits_only) g_isa = std::atoi(argv[3]);
   Machine machine;
   vn_device_info info{};
   info.struct_size = sizeof info;
@@ -242,7 +247,7 @@ int main(int argc, char** argv) {
 
   double peak_bf16 = 1, peak_f32 = 1, bandwidth = 1;
 #if defined(__x86_64__)
-  if (info.capability == VN_ISA_AVX512_BF16) {
+  if (info.capability >= VN_ISA_AVX512_BF16) {
     constexpr size_t kBytes = size_t{512} << 20;
     char* data = static_cast<char*>(machine.buffer(kBytes));
     std::fill(data, data + kBytes, char{1});
@@ -255,7 +260,7 @@ int main(int argc, char** argv) {
   }
 #endif
 
-  if (argc > 3) return 0;
+  if (limits_only) return 0;
 
   const struct {
     int32_t w, x;
@@ -267,7 +272,8 @@ int main(int argc, char** argv) {
   for (const auto& kind : kinds) {
     for (const auto& shape : shapes) {
       if (kind.w != VN_DTYPE_BF16 && shape.k == shape.n) continue;
-      std::vector<vn_weight*> weights(static_cast<size_t>((int64_t{400} << 20) / (shape.n * shape.k * size_of(kind.w)) + 1));
+      const int64_t copies = (int64_t{400} << 20) / (shape.n * shape.k * size_of(kind.w)) + 1;
+      std::vector<vn_weight*> weights(static_cast<size_t>(copies));
       for (size_t i = 0; i < weights.size(); ++i) {
         require(vn_weight_create(machine.device, VN_WEIGHT_GEMM, kind.w, shape.n, shape.k, &weights[i]));
         require(vn_weight_fill(weights[i], i, 0.05f));
@@ -277,7 +283,8 @@ int main(int argc, char** argv) {
       const double bytes = static_cast<double>(shape.n * shape.k * size_of(kind.w));
       for (int64_t m : {1, 4, 8}) {
         const double seconds = gemm_time(machine, weights, kind.x, m, shape.n, shape.k);
-        std::printf("  M=%ld %.1f GB/s (%.0f%%)", static_cast<long>(m), bytes / seconds * 1e-9, bytes / seconds / bandwidth * 100);
+        const double rate = bytes / seconds;
+        std::printf("  M=%ld %.1f GB/s (%.0f%%)", static_cast<long>(m), rate * 1e-9, rate / bandwidth * 100);
       }
       const double top = kind.w == VN_DTYPE_BF16 && kind.x == VN_DTYPE_BF16 ? peak_bf16 : peak_f32;
       for (int64_t m : {16, 64, 512}) {

@@ -1,5 +1,5 @@
-// What the tests of weights, GEMM and embedding share: host values of any floating dtype, written here a second time and
-// differently from the library; a device with its stream; guarded outputs.
+// What the tests of weights, GEMM and embedding share: host values of any floating dtype, written here a second time
+// and differently from the library; a device with its stream; guarded outputs.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -125,10 +125,11 @@ Matrix random_matrix(Engine& engine, int32_t dtype, int64_t rows, int64_t column
 }
 
 struct Cpu {
-  explicit Cpu(int threads = 0) {
+  explicit Cpu(int threads = 0, int32_t isa_limit = 0) {
     vn_device_options options{};
     options.struct_size = sizeof options;
     options.num_threads = threads;
+    options.isa_limit = isa_limit;
     EXPECT_EQ(VN_OK, vn_device_create(VN_DEVICE_CPU, 0, &options, &device)) << vn_last_error();
     EXPECT_EQ(VN_OK, vn_stream_create(device, VN_STREAM_COMPUTE, nullptr, &stream)) << vn_last_error();
   }
@@ -141,6 +142,17 @@ struct Cpu {
   vn_device* device = nullptr;
   vn_stream* stream = nullptr;
 };
+
+// Every VN_ISA_... that this machine can run.
+inline std::vector<int32_t> instruction_sets() {
+  Cpu best(1);
+  vn_device_info info{};
+  info.struct_size = sizeof info;
+  EXPECT_EQ(VN_OK, vn_device_get_info(best.device, &info));
+  std::vector<int32_t> sets;
+  for (int32_t isa = VN_ISA_SCALAR; isa <= info.capability; ++isa) sets.push_back(isa);
+  return sets;
+}
 
 struct Weight {
   Weight(Cpu& cpu, int32_t use, int32_t dtype, int64_t rows, int64_t columns) {

@@ -1,5 +1,5 @@
-// The CPU device's threads, seen through operations: every item is computed once and is there when the call returns, for any
-// number of threads, at any pace, and beside other devices.
+// The CPU device's threads, seen through operations: every item is computed once and is there when the call returns,
+// for any number of threads, at any pace, and beside other devices.
 #include "gemm_support.h"
 
 #include <atomic>

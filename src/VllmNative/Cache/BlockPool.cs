@@ -18,6 +18,7 @@ internal sealed class BlockPool
     private readonly int[] _previous;
     private int _head = None;
     private int _tail = None;
+    private int _free;
 
     /// <param name="total">Blocks, the null block included; at least 2.</param>
     internal BlockPool(int total)
@@ -36,7 +37,8 @@ internal sealed class BlockPool
 
     internal int Total => _references.Length;
 
-    internal int Free { get; private set; }
+    /// <summary>Blocks that can be taken; other threads may read it for statistics.</summary>
+    internal int Free => Volatile.Read(ref _free);
 
     /// <summary>Blocks that requests own; the null block is not counted.</summary>
     internal int Used => Total - 1 - Free;
@@ -97,7 +99,7 @@ internal sealed class BlockPool
         }
 
         _tail = block;
-        Free++;
+        Volatile.Write(ref _free, _free + 1);
     }
 
     private void Unlink(int block)
@@ -123,6 +125,6 @@ internal sealed class BlockPool
         }
 
         _next[block] = _previous[block] = None;
-        Free--;
+        Volatile.Write(ref _free, _free - 1);
     }
 }

@@ -1,9 +1,9 @@
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using VllmNative.Diagnostics;
-using VllmNative.Models;
 using VllmNative.Outputs;
 using VllmNative.Requests;
+using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
 namespace VllmNative.Engine;
@@ -39,6 +39,9 @@ public sealed class AsyncLlmEngine : IDisposable
     /// <summary>Sampling parameters of completions that bring none: those of generation_config.json, then the defaults.</summary>
     public SamplingParams DefaultSamplingParams => _requests.Defaults(chat: false);
 
+    /// <summary>Sampling parameters of chats that bring none: as <see cref="DefaultSamplingParams"/>, but up to the end of the context.</summary>
+    public SamplingParams ChatDefaults => _requests.Defaults(chat: true);
+
     /// <summary>Loads a model and starts the engine.</summary>
     /// <param name="options">What to load and how.</param>
     /// <param name="progress">Told how far the weights are; called on this thread.</param>
@@ -61,6 +64,7 @@ public sealed class AsyncLlmEngine : IDisposable
         Prompt prompt, SamplingParams? parameters = null, string? requestId = null, CancellationToken cancellationToken = default)
     {
         // Checked here, not when the caller first asks for an output.
+        _parts.Core.ThrowIfDead();
         OutputProcessor processor = _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId);
         return StreamAsync(processor, cancellationToken);
     }
@@ -92,11 +96,12 @@ public sealed class AsyncLlmEngine : IDisposable
 
     internal EngineCore Core => _parts.Core;
 
+    /// <summary>For tests that plan faults.</summary>
+    internal Device Device => _parts.Device;
+
     /// <summary>Checks a request without starting it.</summary>
     internal OutputProcessor Prepare(Prompt prompt, SamplingParams? parameters, string? requestId) =>
         _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId);
-
-    internal SamplingParams ChatDefaults => _requests.Defaults(chat: true);
 
     /// <summary>Waits for the end of a submitted request.</summary>
     internal async Task<RequestOutput> FinishAsync(OutputProcessor processor, CancellationToken cancellationToken)

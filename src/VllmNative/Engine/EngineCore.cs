@@ -21,7 +21,8 @@ internal sealed class EngineCore : IDisposable
     private readonly OutputPump _pump = new();
     private readonly StepCommitter _committer;
     private readonly ConcurrentQueue<EngineMessage> _inbox = new();
-    private readonly SemaphoreSlim _news = new(0);
+    // An event, not a count: nobody counts messages, and never disposed: a caller may post while the engine stops.
+    private readonly ManualResetEventSlim _news = new();
     private readonly Thread _thread;
     private readonly StepPlan[] _plans;
     private readonly StepResult[] _results;
@@ -32,9 +33,9 @@ internal sealed class EngineCore : IDisposable
     private int _inFlight;
     private long _stepId;
     private long _nextDeadlineCheck;
+    private int _disposed;
     private volatile bool _stop;
     private volatile Exception? _death;
-    private int _usedBlocks;
     private int _peakBlocks;
     private long _steps;
 
@@ -61,18 +62,32 @@ internal sealed class EngineCore : IDisposable
     /// <summary>Why the engine is dead; null while it lives.</summary>
     internal Exception? Death => _death;
 
-    internal int UsedBlocks => Volatile.Read(ref _usedBlocks);
+    internal int UsedBlocks => _pool.Used;
 
     internal int PeakBlocks => Volatile.Read(ref _peakBlocks);
+
+    /// <summary>How often a request lost its blocks so far.</summary>
+    internal long Preemptions => _scheduler.Preemptions;
 
     /// <summary>Steps computed so far.</summary>
     internal long Steps => Volatile.Read(ref _steps);
 
     /// <summary>Puts a request into the waiting queue.</summary>
     /// <exception cref="EngineDeadException">The engine has stopped.</exception>
+    /// <exception cref="InvalidOperationException">The request was submitted before.</exception>
     internal void Submit(Request request)
     {
         ThrowIfDead();
+        if (_stop)
+        {
+            throw new EngineDeadException("the engine has stopped: it was disposed");
+        }
+
+        if (!request.TryClaim())
+        {
+            throw new InvalidOperationException("the outputs of a request can be read once; ask for a new request");
+        }
+
         request.Timings.Arrived = TimeProvider.System.GetTimestamp();
         Post(new EngineMessage(EngineMessageKind.Add, request, FinishReason.None));
         if (_death is not null)
@@ -85,7 +100,7 @@ internal sealed class EngineCore : IDisposable
     /// <summary>Ends a request that its reader has no more use for; nothing happens when the engine has stopped.</summary>
     internal void TryEnd(Request request, FinishReason reason)
     {
-        if (!_stop && _death is null)
+        if (_death is null)
         {
             Post(new EngineMessage(EngineMessageKind.End, request, reason));
         }
@@ -101,28 +116,22 @@ internal sealed class EngineCore : IDisposable
 
     public void Dispose()
     {
-        if (_stop)
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
         {
             return;
         }
 
         _stop = true;
-        _news.Release();
+        _news.Set();
         _thread.Join();
         _runner.Dispose();
         _pump.Dispose();
-        _news.Dispose();
     }
 
     private void Post(EngineMessage message)
     {
-        if (_stop)
-        {
-            throw new EngineDeadException("the engine was disposed");
-        }
-
         _inbox.Enqueue(message);
-        _news.Release();
+        _news.Set();
     }
 
     private void Run()
@@ -150,6 +159,8 @@ internal sealed class EngineCore : IDisposable
         DrainInbox();
         CheckDeadlines();
         bool submitted = TrySubmit();
+        // Here the pool is fullest: what the step finishes returns with Collect.
+        Volatile.Write(ref _peakBlocks, Math.Max(_peakBlocks, _pool.Used));
         if (_inFlight == _runner.MaxStepsInFlight || (_inFlight > 0 && !submitted))
         {
             Collect();
@@ -161,12 +172,6 @@ internal sealed class EngineCore : IDisposable
         }
 
         _pump.Flush();
-        int used = _pool.Used;
-        Volatile.Write(ref _usedBlocks, used);
-        if (used > _peakBlocks)
-        {
-            Volatile.Write(ref _peakBlocks, used);
-        }
     }
 
     private void Measure()
@@ -201,9 +206,8 @@ internal sealed class EngineCore : IDisposable
 
         // With requests that only wait for a deadline, look again soon.
         _news.Wait(_scheduler.HasWork ? 5 : -1);
-        while (_news.CurrentCount > 0 && _news.Wait(0))
-        {
-        }
+        // Whoever sets it from here on has put its message before, and the inbox is read next.
+        _news.Reset();
     }
 
     private void CheckDeadlines()
@@ -252,6 +256,14 @@ internal sealed class EngineCore : IDisposable
 
     private void Collect()
     {
+        if (CollectOldest() is { } failure && StepCommitter.IsFatal(failure))
+        {
+            throw new EngineDeadException(failure.Message, failure);
+        }
+    }
+
+    private Exception? CollectOldest()
+    {
         _runner.Collect();
         StepPlan plan = _plans[_oldest];
         StepResult result = _results[_oldest];
@@ -259,26 +271,38 @@ internal sealed class EngineCore : IDisposable
         _inFlight--;
         Volatile.Write(ref _steps, _steps + 1);
         _committer.Commit(plan, result);
-        if (result.Failure is { } failure && StepCommitter.IsFatal(failure))
-        {
-            throw new EngineDeadException(failure.Message, failure);
-        }
+        return result.Failure;
     }
 
     private void Die(Exception cause, FinishReason reason)
     {
-        while (_inFlight > 0)
+        _death = cause;
+        // Whoever posts from here on sees the death; what was posted before is seen by FailInbox.
+        Interlocked.MemoryBarrier();
+        string? error = reason == FinishReason.Error ? cause.Message : null;
+        try
         {
-            _runner.Collect();
-            _inFlight--;
+            while (_inFlight > 0)
+            {
+                CollectOldest();
+            }
+        }
+        catch (Exception) when (reason == FinishReason.Error)
+        {
+            // The bookkeeping that failed before fails again; the requests are ended below.
         }
 
-        _death = cause;
-        string? error = reason == FinishReason.Error ? cause.Message : null;
         foreach (Request request in _scheduler.Running.Concat(_scheduler.Waiting).ToArray())
         {
-            request.Mailbox.Finish(reason, null, error);
-            _pump.Note(request.Mailbox);
+            try
+            {
+                _committer.End(request, reason, error);
+            }
+            catch (Exception) when (reason == FinishReason.Error)
+            {
+                request.Mailbox.Finish(reason, null, error);
+                _pump.Note(request.Mailbox);
+            }
         }
 
         FailInbox();
@@ -289,7 +313,8 @@ internal sealed class EngineCore : IDisposable
     {
         while (_inbox.TryDequeue(out EngineMessage message))
         {
-            message.Request.Mailbox.Finish(_stop ? FinishReason.Abort : FinishReason.Error, null, _death?.Message);
+            bool disposed = _stop;
+            message.Request.Mailbox.Finish(disposed ? FinishReason.Abort : FinishReason.Error, null, disposed ? null : _death?.Message);
             message.Request.Mailbox.Wake();
         }
     }

@@ -28,7 +28,7 @@ internal static class EngineFactory
 
         DataType type = ModelTypeOf(options.Dtype, config, configFile);
         int maxModelLen = MaxModelLenOf(options, config);
-        int maxTokens = options.MaxNumBatchedTokens ?? (options.Device == DeviceKind.Cpu ? 2048 : 8192);
+        int maxTokens = options.MaxNumBatchedTokens ?? Math.Max(options.MaxNumSeqs ?? 0, options.Device == DeviceKind.Cpu ? 2048 : 8192);
         int maxSeqs = Math.Min(options.MaxNumSeqs ?? DefaultMaxNumSeqs, maxTokens);
         var limits = new SchedulerLimits(maxSeqs, maxTokens, options.LongPrefillTokenThreshold, maxSeqs);
 
@@ -51,7 +51,12 @@ internal static class EngineFactory
             var scheduler = new Scheduler(limits, new KvCacheManager(pool, group.BlockSize));
             return new EngineParts
             {
+<<<<<<< HEAD
                 Core = new EngineCore(scheduler, pool, runner, limits, options.Meters?.Engine),
+=======
+                Core = new EngineCore(scheduler, pool, runner, limits),
+                Device = device,
+>>>>>>> main
                 Config = config,
                 Generation = generation,
                 Tokenizer = tokenizer,

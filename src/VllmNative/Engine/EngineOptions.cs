@@ -27,7 +27,7 @@ public sealed record EngineOptions
     /// <summary>Tokens in a KV block, 1..256.</summary>
     public int BlockSize { get; init; } = 16;
 
-    /// <summary>Most requests that run at the same time; null = 256.</summary>
+    /// <summary>Most requests that run at the same time; null = 256, or <see cref="MaxNumBatchedTokens"/> if that is less.</summary>
     public int? MaxNumSeqs { get; init; }
 
     /// <summary>Most tokens that a step computes; null = 2048 on the CPU, 8192 on a GPU.</summary>
@@ -93,6 +93,7 @@ public sealed record EngineOptions
         Require(BlockSize is >= 1 and <= 256, $"BlockSize is {BlockSize}, expected 1..256");
         Require(MaxNumSeqs is null or (>= 1 and <= 65536), $"MaxNumSeqs is {MaxNumSeqs}, expected 1..65536");
         Require(MaxNumBatchedTokens is null or (>= 1 and <= 1 << 20), $"MaxNumBatchedTokens is {MaxNumBatchedTokens}, expected 1..{1 << 20}");
+        Require(!(MaxNumSeqs > MaxNumBatchedTokens), $"MaxNumSeqs is {MaxNumSeqs}, expected at most MaxNumBatchedTokens, which is {MaxNumBatchedTokens}");
         Require(LongPrefillTokenThreshold >= 0, $"LongPrefillTokenThreshold is {LongPrefillTokenThreshold}, expected 0 or more");
         Require(GpuMemoryUtilization is null or (> 0 and <= 1), $"GpuMemoryUtilization is {GpuMemoryUtilization}, expected above 0 and at most 1");
         Require(!cpu || GpuMemoryUtilization is null, $"GpuMemoryUtilization is {GpuMemoryUtilization}, but the device is the CPU; set KvCacheMemoryBytes instead");

@@ -1,5 +1,6 @@
 using VllmNative.Layers;
 using VllmNative.Loading;
+using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
 namespace VllmNative.Engine;
@@ -8,6 +9,9 @@ namespace VllmNative.Engine;
 internal sealed record EngineParts
 {
     internal required EngineCore Core { get; init; }
+
+    /// <summary>Owned by the core's runner.</summary>
+    internal required Device Device { get; init; }
 
     internal required ModelConfig Config { get; init; }
 

@@ -2,6 +2,7 @@ using VllmNative.Diagnostics;
 using VllmNative.Loading;
 using VllmNative.Outputs;
 using VllmNative.Requests;
+using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
 namespace VllmNative.Engine;
@@ -26,7 +27,8 @@ internal sealed class RequestFactory
             eos = eos.Append(primary);
         }
 
-        _eosIds = [.. eos.Distinct().Order()];
+        // Some configs name an end that the embedding does not have; it can never be sampled.
+        _eosIds = [.. eos.Where(id => id >= 0 && id < parts.Config.VocabSize).Distinct().Order()];
     }
 
     /// <summary>Parameters of requests that bring none: generation_config.json's, then the defaults.</summary>
@@ -59,6 +61,11 @@ internal sealed class RequestFactory
             {
                 throw new InvalidRequestException("stop_token_ids", $"stop_token_ids has {id}, expected 0..{vocabulary - 1} (the vocabulary)");
             }
+        }
+
+        if (parameters.Logprobs > vocabulary)
+        {
+            throw new InvalidRequestException("logprobs", $"logprobs is {parameters.Logprobs}, expected 0..{vocabulary} (the vocabulary)");
         }
 
         if ((parameters.Stop.Count > 0 || parameters.Detokenize) && _parts.Tokenizer is null && prompt.TokenIds is null)
@@ -132,8 +139,11 @@ internal sealed class RequestFactory
     private static InvalidRequestException TooLong(long length, long limit, string what) =>
         new("prompt", $"prompt has {length} tokens, the {what} holds at most {limit}");
 
-    private static long Deadline(long now, TimeSpan? timeout) =>
-        timeout is { } span ? now + (long)(span.TotalSeconds * TimeProvider.System.TimestampFrequency) : long.MaxValue;
+    private static long Deadline(long now, TimeSpan? timeout)
+    {
+        double ticks = (timeout?.TotalSeconds ?? double.PositiveInfinity) * TimeProvider.System.TimestampFrequency;
+        return ticks < long.MaxValue - now ? now + (long)ticks : long.MaxValue;
+    }
 
     // SplitMix64: neighbouring inputs give unrelated outputs.
     private static ulong Mix(ulong seed, ulong id)

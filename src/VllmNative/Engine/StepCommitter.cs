@@ -70,15 +70,21 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
     internal void EndOverdue(long now)
     {
         _overdue.Clear();
-        foreach (Request request in scheduler.Running)
+        // By index: an enumerator of the list's interface would be allocated.
+        for (int i = 0; i < scheduler.Running.Count; i++)
         {
+            Request request = scheduler.Running[i];
             if (now >= request.Deadline)
             {
                 _overdue.Add(request);
             }
         }
 
+<<<<<<< HEAD
         for (Request? request = scheduler.FirstWaiting; request is not null; request = request.NextWaiting)
+=======
+        foreach (Request request in scheduler.Waiting)
+>>>>>>> main
         {
             if (now >= request.Deadline || (now >= request.QueueDeadline && request.Timings.Scheduled == 0))
             {
@@ -90,6 +96,8 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
         {
             End(request, FinishReason.Error, now >= request.Deadline ? "the request timed out (RequestTimeout)" : "the request waited too long for its first step (QueueTimeout)");
         }
+
+        _overdue.Clear();
     }
 
     private void Take(Request request, StepResult result, int planRow, long now)

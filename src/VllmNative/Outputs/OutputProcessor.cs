@@ -79,6 +79,12 @@ internal sealed class OutputProcessor
     internal RequestOutput Build()
     {
         int visible = Finished ? _text.Length : Math.Max(_released, _text.Length - _stops.HeldBack);
+        if (visible > _released && visible < _text.Length && char.IsHighSurrogate(_text[visible - 1]))
+        {
+            // Never half a character.
+            visible--;
+        }
+
         string delta = _text.ToString(_released, visible - _released);
         _released = visible;
         return new RequestOutput
@@ -89,7 +95,7 @@ internal sealed class OutputProcessor
             Finished = Finished,
             Delta = delta,
             Error = _error,
-            Timings = _request.Timings,
+            Timings = TimingsNow(),
             Outputs =
             [
                 new CompletionOutput
@@ -102,6 +108,19 @@ internal sealed class OutputProcessor
                 },
             ],
         };
+    }
+
+    // A copy: the engine goes on writing the request's own.
+    private RequestTimings TimingsNow()
+    {
+        RequestTimings timings = _request.Timings with { };
+        if (StoppedByText && timings.LastToken == 0)
+        {
+            // The engine has yet to be told.
+            timings.LastToken = TimeProvider.System.GetTimestamp();
+        }
+
+        return timings;
     }
 
     // Takes one token; returns whether a stop string ended the request with it.
@@ -121,7 +140,7 @@ internal sealed class OutputProcessor
 
         int before = _text.Length;
         _detokenizer.Append([id], _text);
-        if (index + 1 < _request.Parameters.MinTokens || _stops.Find(_text, before, out int start) is not { } stop)
+        if (TooEarlyToStop(index + 1) || _stops.Find(_text, before, out int start) is not { } stop)
         {
             return false;
         }
@@ -133,7 +152,14 @@ internal sealed class OutputProcessor
         return true;
     }
 
+<<<<<<< HEAD
     private void End(MailboxEnd end)
+=======
+    // min_tokens come before what stops, whether that is a token or a text.
+    private bool TooEarlyToStop(int tokens) => _request.Parameters.MinTokens > 0 && tokens <= _request.Parameters.MinTokens;
+
+    private void End(MailboxState state)
+>>>>>>> main
     {
         _finish = end.Reason;
         // The end of a sequence needs no further reason.
@@ -141,7 +167,7 @@ internal sealed class OutputProcessor
         _error = end.Error;
         int before = _text.Length;
         _detokenizer?.Flush(_text);
-        if (_stops.Find(_text, before, out int start) is { } stop)
+        if (!TooEarlyToStop(_ids.Count) && _stops.Find(_text, before, out int start) is { } stop)
         {
             _text.Length = _request.Parameters.IncludeStopStrInOutput ? start + stop.Length : start;
             _finish = FinishReason.Stop;

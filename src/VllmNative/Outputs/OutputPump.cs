@@ -61,15 +61,23 @@ internal sealed class OutputPump : IDisposable
         while (!_stop)
         {
             _signal.Wait();
-            for (Mailbox? mailbox = Interlocked.Exchange(ref _dirty, null); mailbox is not null;)
-            {
-                Mailbox current = mailbox;
-                mailbox = current.NextDirty;
-                current.NextDirty = null;
-                // From here on the engine may note it again, so the wake comes after.
-                Volatile.Write(ref current.Dirty, 0);
-                current.Wake();
-            }
+            WakeReaders();
+        }
+
+        // What was noted last, while this thread was still busy with earlier news.
+        WakeReaders();
+    }
+
+    private void WakeReaders()
+    {
+        for (Mailbox? mailbox = Interlocked.Exchange(ref _dirty, null); mailbox is not null;)
+        {
+            Mailbox current = mailbox;
+            mailbox = current.NextDirty;
+            current.NextDirty = null;
+            // From here on the engine may note it again, so the wake comes after.
+            Volatile.Write(ref current.Dirty, 0);
+            current.Wake();
         }
     }
 }

@@ -29,7 +29,9 @@ internal sealed class StopMatcher(IReadOnlyList<string> stops)
         int end = int.MaxValue;
         foreach (string stop in stops)
         {
-            int index = window.IndexOf(stop, StringComparison.Ordinal);
+            // A short one that lies before the new text was looked for already, or was not to count.
+            int first = Math.Max(0, from - stop.Length + 1 - windowStart);
+            int index = window.IndexOf(stop, first, StringComparison.Ordinal);
             if (index >= 0 && index + stop.Length < end)
             {
                 (found, end, start) = (stop, index + stop.Length, windowStart + index);

@@ -7,6 +7,7 @@ namespace VllmNative.Requests;
 internal sealed class Request
 {
     private readonly int[] _tokens;
+    private int _claimed;
 
     /// <param name="id">Internal number, never reused.</param>
     /// <param name="prompt">Token ids, at least one.</param>
@@ -96,6 +97,9 @@ internal sealed class Request
 
     /// <summary>Tokens that exist somewhere but are not scheduled yet.</summary>
     internal int Unscheduled => Length + Pending - Scheduled;
+
+    /// <summary>Whether the caller is the first to submit it: a request runs once.</summary>
+    internal bool TryClaim() => Interlocked.Exchange(ref _claimed, 1) == 0;
 
     internal int TokenAt(int index) => _tokens[index];
 

@@ -21,7 +21,12 @@ internal sealed class Scheduler
     private readonly RequestQueue _waiting = new();
 
     // Finished requests whose blocks a step in flight still writes to.
+<<<<<<< HEAD
     private readonly List<Request> _leaving;
+=======
+    private readonly List<Request> _leaving = [];
+    private long _preemptions;
+>>>>>>> main
 
     internal Scheduler(SchedulerLimits limits, KvCacheManager cache)
     {
@@ -41,16 +46,20 @@ internal sealed class Scheduler
 
     internal int WaitingCount => _waiting.Count;
 
+<<<<<<< HEAD
     internal Request? FirstWaiting => _waiting.First;
 
     internal IEnumerable<Request> Waiting => _waiting.All;
+=======
+    internal RequestQueue Waiting => _waiting;
+>>>>>>> main
 
     /// <summary>Who holds a row of the batch state; a row stays with its request until no step in flight uses it.</summary>
     internal Request RequestAt(int row) => _byRow[row] ?? throw new InvalidOperationException($"row {row} has no request");
 
     internal bool HasWork => _running.Count > 0 || _waiting.Count > 0;
 
-    internal long Preemptions { get; private set; }
+    internal long Preemptions => Volatile.Read(ref _preemptions);
 
     internal void Add(Request request)
     {
@@ -75,19 +84,10 @@ internal sealed class Scheduler
                 continue;
             }
 
-            while (!_cache.TryGrow(request, request.Scheduled + tokens, plan))
+            if (!TryMakeRoom(request, request.Scheduled + tokens, plan, ref preempted))
             {
+                // Nobody behind it is computed either, so that the last ones' steps return and their blocks can be taken.
                 preempted = true;
-                Request victim = _running[^1];
-                Preempt(victim);
-                if (victim == request)
-                {
-                    break;
-                }
-            }
-
-            if (request.Status != RequestStatus.Running)
-            {
                 break;
             }
 
@@ -142,10 +142,39 @@ internal sealed class Scheduler
     }
 
     /// <summary>Everything that holds blocks; for invariant checks.</summary>
-    internal IEnumerable<Request> Owners => _running.Concat(_waiting.All).Concat(_leaving);
+    internal IEnumerable<Request> Owners => _running.Concat(_waiting).Concat(_leaving);
+
+    // Takes blocks from the requests that came last until the request has its own; false when it was preempted itself, or
+    // when the next to lose its blocks has a step in flight that still writes to them.
+    private bool TryMakeRoom(Request request, int tokens, StepPlan plan, ref bool preempted)
+    {
+        while (!_cache.TryGrow(request, tokens, plan))
+        {
+            Request victim = _running[^1];
+            if (victim.StepsInFlight > 0)
+            {
+                return false;
+            }
+
+            preempted = true;
+            Preempt(victim);
+            if (victim == request)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 
     private int ChunkOf(Request request, int budget)
     {
+        // Steps in flight bring all that it may generate.
+        if (request.OutputLength + request.Pending >= request.MaxTokens)
+        {
+            return 0;
+        }
+
         int tokens = Math.Min(request.Unscheduled, budget);
         int threshold = _limits.LongPrefillTokenThreshold;
         return threshold > 0 ? Math.Min(tokens, threshold) : tokens;
@@ -154,7 +183,8 @@ internal sealed class Scheduler
     private Request? TryAdmit(StepPlan plan, int budget, out int tokens)
     {
         tokens = 0;
-        if (_waiting.First is not { } request || _running.Count == _limits.MaxNumSeqs)
+        // Requests that leave keep their rows until their steps in flight return.
+        if (_waiting.First is not { } request || _rows.Free == 0)
         {
             return null;
         }
@@ -250,7 +280,7 @@ internal sealed class Scheduler
         victim.Computed = victim.Scheduled = 0;
         victim.Status = RequestStatus.Preempted;
         victim.Preemptions++;
-        Preemptions++;
+        Volatile.Write(ref _preemptions, _preemptions + 1);
         _waiting.AddFirst(victim);
     }
 

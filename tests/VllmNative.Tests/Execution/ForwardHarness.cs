@@ -1,3 +1,4 @@
+using VllmNative.Diagnostics;
 using VllmNative.Execution;
 using VllmNative.Layers;
 using VllmNative.Loading;

@@ -1,4 +1,4 @@
-namespace VllmNative.Tensors;
+namespace VllmNative.Diagnostics;
 
 /// <summary>What a device is.</summary>
 /// <param name="Kind">CPU or CUDA.</param>
@@ -17,4 +17,19 @@ public sealed record DeviceDescription(
     long TotalMemory,
     long FreeMemory,
     bool HasGraphs,
-    bool BatchInvariant);
+    bool BatchInvariant)
+{
+    /// <summary>What computes in parallel, in words: <c>2 threads</c>, <c>132 SMs</c>.</summary>
+    public string Parallelism => Kind == DeviceKind.Cpu ? $"{Threads} thread{(Threads == 1 ? "" : "s")}" : $"{Threads} SMs";
+
+    /// <summary>The capability in words.</summary>
+    public string CapabilityName => (Kind, Capability) switch
+    {
+        (DeviceKind.Cpu, 0) => "scalar code",
+        (DeviceKind.Cpu, 1) => "AVX2",
+        (DeviceKind.Cpu, 2) => "AVX-512",
+        (DeviceKind.Cpu, 3) => "AVX-512 with BF16",
+        (DeviceKind.Cuda, _) => $"compute capability {Capability / 10}.{Capability % 10}",
+        _ => $"capability {Capability}",
+    };
+}

@@ -1,0 +1,128 @@
+using System.Text;
+using VllmNative.Outputs;
+using VllmNative.Requests;
+using VllmNative.Tokenization;
+using Xunit;
+
+namespace VllmNative.Tests.Outputs;
+
+/// <summary>Tokens to text, in any portions.</summary>
+public sealed class OutputProcessorTests
+{
+    private const int Eos = 2;
+    private static readonly Tokenizer Demo = Tokenizer.FromDirectory(TestAssets.Path("models", "demo"));
+
+    [Theory]
+    [InlineData("Chloé saw 猫 and 😀😀 by the sea", "zz", 1)]
+    [InlineData("Chloé saw 猫 and 😀😀 by the sea", "zzzz", 2)]
+    [InlineData("Chloé saw 猫 and 😀😀 by the sea", "zzz", 3)]
+    [InlineData("plain", "", 1)]
+    public void Increments_join_to_the_text_and_hold_whole_characters(string text, string stop, int portion)
+    {
+        int[] ids = Demo.Encode(text, addSpecialTokens: false);
+        RequestOutput[] outputs = Play(ids, portion, Params(stop), FinishReason.Length);
+        Assert.Equal(text, outputs[^1].Text);
+        Assert.Equal(text, string.Concat(outputs.Select(output => output.Delta)));
+        Assert.Equal(ids, outputs[^1].Outputs[0].TokenIds);
+        var strict = new UTF8Encoding(false, throwOnInvalidBytes: true);
+        Assert.All(outputs, output => Assert.True(strict.GetByteCount(output.Delta) >= 0));
+        Assert.All(outputs[..^1], output => Assert.Equal((false, FinishReason.None), (output.Finished, output.Outputs[0].FinishReason)));
+    }
+
+    [Theory]
+    [InlineData("é s", "Chlo")]
+    [InlineData("猫 and 😀", "Chloé saw ")]
+    [InlineData("😀 b", "Chloé saw 猫 and 😀")]
+    [InlineData("C", "")]
+    [InlineData("sea", "Chloé saw 猫 and 😀😀 by the ")]
+    public void Text_ends_before_a_stop_string_wherever_tokens_and_characters_are_cut(string stop, string before)
+    {
+        int[] ids = Demo.Encode("Chloé saw 猫 and 😀😀 by the sea", addSpecialTokens: false);
+        for (int portion = 1; portion <= ids.Length; portion++)
+        {
+            foreach (bool include in new[] { false, true })
+            {
+                RequestOutput[] outputs = Play(ids, portion, Params(stop) with { IncludeStopStrInOutput = include, Logprobs = 1 }, FinishReason.Length);
+                CompletionOutput last = outputs[^1].Outputs[0];
+                string expected = include ? before + stop : before;
+                Assert.Equal(expected, last.Text);
+                Assert.Equal(expected, string.Concat(outputs.Select(output => output.Delta)));
+                Assert.Equal((FinishReason.Stop, stop), (last.FinishReason, last.StopReason));
+                // The token that completed the stop string is the last one; log-probabilities go along.
+                Assert.Contains(stop, Demo.Decode([.. last.TokenIds]), StringComparison.Ordinal);
+                Assert.DoesNotContain(stop, Demo.Decode([.. last.TokenIds.SkipLast(1)]), StringComparison.Ordinal);
+                Assert.Equal(last.TokenIds.Count, last.Logprobs!.Count);
+                Assert.True(outputs[^1].Timings.LastToken > 0);
+            }
+        }
+    }
+
+    [Fact]
+    public void Stop_strings_are_not_looked_for_before_min_tokens_are_passed()
+    {
+        int[] ids = Demo.Encode("the sea and the sea and the sea", addSpecialTokens: false);
+        int first = Enumerable.Range(1, ids.Length).First(count => Demo.Decode(ids.AsSpan(0, count)).Contains("sea", StringComparison.Ordinal));
+        Assert.Equal("the ", Play(ids, 1, Params("sea") with { MinTokens = first - 1 }, FinishReason.Length)[^1].Text);
+        Assert.Equal("the sea and the ", Play(ids, 1, Params("sea") with { MinTokens = first }, FinishReason.Length)[^1].Text);
+        RequestOutput longest = Play(ids, 1, Params("sea") with { MinTokens = ids.Length }, FinishReason.Length)[^1];
+        Assert.Equal(("the sea and the sea and the sea", FinishReason.Length), (longest.Text, longest.Outputs[0].FinishReason));
+    }
+
+    [Theory]
+    [InlineData(Eos, true, null)]
+    [InlineData(Eos, false, null)]
+    [InlineData(300, true, 300)]
+    [InlineData(300, false, 300)]
+    public void The_stop_token_is_in_the_ids_and_in_the_text_on_demand(int stopId, bool include, int? reason)
+    {
+        int[] ids = [.. Demo.Encode("by the sea", addSpecialTokens: false), stopId];
+        SamplingParams parameters = Params("") with { IncludeStopStrInOutput = include, SkipSpecialTokens = false };
+        CompletionOutput last = Play(ids, 2, parameters, FinishReason.Stop, stopId)[^1].Outputs[0];
+        Assert.Equal(ids, last.TokenIds);
+        Assert.Equal(include ? "by the sea" + Demo.Decode([stopId], skipSpecialTokens: false) : "by the sea", last.Text);
+        Assert.Equal((FinishReason.Stop, (object?)reason), (last.FinishReason, last.StopReason));
+    }
+
+    [Fact]
+    public void An_error_keeps_what_came_before_it()
+    {
+        int[] ids = Demo.Encode("by the sea", addSpecialTokens: false);
+        RequestOutput last = Play(ids, 1, Params("zzz"), FinishReason.Error, error: "planned")[^1];
+        Assert.Equal(("by the sea", "planned", FinishReason.Error), (last.Text, last.Error, last.Outputs[0].FinishReason));
+    }
+
+    [Fact]
+    public void Without_detokenization_there_are_ids_only()
+    {
+        RequestOutput last = Play([5, 6, 7], 1, Params("") with { Detokenize = false }, FinishReason.Length)[^1];
+        Assert.Equal("", last.Text);
+        Assert.Equal([5, 6, 7], last.Outputs[0].TokenIds);
+    }
+
+    private static SamplingParams Params(string stop) => new() { Stop = stop.Length == 0 ? [] : [stop] };
+
+    // Posts ids in portions, as an engine would, and reads after each.
+    private static RequestOutput[] Play(int[] ids, int portion, SamplingParams parameters, FinishReason end, int? stopId = null, string? error = null)
+    {
+        var request = new Request(1, [1], parameters, ids.Length, [], blockSize: 4, seed: 0);
+        var processor = new OutputProcessor(request, "r", null, [1], Demo, Eos);
+        List<RequestOutput> outputs = [];
+        for (int i = 0; i < ids.Length && !processor.Finished; i++)
+        {
+            request.Mailbox.Logprobs?.Write(i, -i, 1, [ids[i]], [-i]);
+            request.Mailbox.Post(ids[i]);
+            if (i == ids.Length - 1)
+            {
+                request.Mailbox.Finish(end, stopId, error);
+            }
+
+            if ((i % portion == portion - 1 || i == ids.Length - 1) && processor.Advance())
+            {
+                outputs.Add(processor.Build());
+            }
+        }
+
+        Assert.True(processor.Finished);
+        return [.. outputs];
+    }
+}

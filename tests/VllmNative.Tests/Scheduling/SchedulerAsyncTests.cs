@@ -1,0 +1,93 @@
+using VllmNative.Requests;
+using VllmNative.Steps;
+using VllmNative.Tests.Execution;
+using Xunit;
+
+namespace VllmNative.Tests.Scheduling;
+
+/// <summary>Two steps in flight: the second is planned before the first one's tokens are known.</summary>
+public sealed class SchedulerAsyncTests
+{
+    [Fact]
+    public void The_second_step_builds_on_a_token_that_only_the_device_has()
+    {
+        using var harness = new SchedulerHarness(stepsInFlight: 2);
+        Request request = harness.Add(promptLength: 3, maxTokens: 5);
+        harness.Submit();
+        StepPlan second = harness.Submit()!;
+        Assert.Equal((2, 0, 4), (request.Pending, request.OutputLength, request.Scheduled));
+        Assert.Equal((-1, 4, 0), (second.Rows[0].FirstId, second.Rows[0].SequenceLength, second.TokenIds.Count));
+        Assert.Null(harness.Submit());
+        harness.Collect();
+        Assert.Equal((1, 1, 3), (request.Pending, request.OutputLength, request.Computed));
+        harness.Drain();
+        Assert.Equal(FakeLanguage.Complete(FakeLanguage.Prompt(1, 3), 5, 0, []).Ids, SchedulerHarness.OutputOf(request));
+    }
+
+    [Fact]
+    public void Nothing_is_planned_behind_the_last_token()
+    {
+        using var harness = new SchedulerHarness(stepsInFlight: 2);
+        Request request = harness.Add(promptLength: 3, maxTokens: 1);
+        Assert.NotNull(harness.Submit());
+        Assert.Null(harness.Submit());
+        harness.Collect();
+        Assert.Equal((FinishReason.Length, 0), (SchedulerHarness.StateOf(request).Finish, harness.Pool.Used));
+    }
+
+    [Fact]
+    public void A_request_that_stops_while_a_step_is_in_flight_keeps_row_and_blocks_until_it_returns()
+    {
+        using var harness = new SchedulerHarness(maxSeqs: 1, stepsInFlight: 2);
+        int[] prompt = FakeLanguage.Prompt(11, 4);
+        int stop = FakeLanguage.Next(prompt);
+        Request request = harness.Add(prompt, 5, stopIds: [stop]);
+        Request next = harness.Add(promptLength: 3, maxTokens: 2);
+        harness.Submit();
+        harness.Submit();
+        int row = request.Row;
+        harness.Collect();
+        Assert.Equal(RequestStatus.Finished, request.Status);
+        Assert.Equal((row, 2), (request.Row, harness.Pool.Used));
+        // The only row is not free yet.
+        Assert.Null(harness.Submit());
+        Assert.Equal(RequestStatus.Waiting, next.Status);
+        harness.Collect();
+        Assert.Equal((-1, 0), (request.Row, harness.Pool.Used));
+        // The token of the wasted step is not the request's.
+        Assert.Equal([stop], SchedulerHarness.OutputOf(request));
+        harness.Drain();
+        Assert.Equal(2, next.OutputLength);
+    }
+
+    [Fact]
+    public void A_failed_step_ends_its_requests_and_what_the_next_step_did_for_them_is_dropped()
+    {
+        using var harness = new SchedulerHarness(stepsInFlight: 2);
+        Request failing = harness.Add(promptLength: 8, maxTokens: 5);
+        harness.Device.FailStep = plan => plan.StepId == 1 ? new InvalidOperationException("planned") : null;
+        harness.Submit();
+        Request healthy = harness.Add(promptLength: 4, maxTokens: 5);
+        StepPlan behind = harness.Submit()!;
+        Assert.Equal(2, behind.Rows.Count);
+        harness.Collect();
+        Assert.Equal((FinishReason.Error, "planned"), (SchedulerHarness.StateOf(failing).Finish, SchedulerHarness.StateOf(failing).Error));
+        // Step 2 writes to its blocks.
+        Assert.Equal(3 + 1, harness.Pool.Used);
+        harness.Collect();
+        Assert.Equal((1, 0), (harness.Pool.Used, failing.OutputLength));
+        harness.Drain();
+        Assert.Equal(FakeLanguage.Complete(FakeLanguage.Prompt(2, 4), 5, 0, []).Ids, SchedulerHarness.OutputOf(healthy));
+    }
+
+    [Fact]
+    public void Min_tokens_counts_the_tokens_in_flight()
+    {
+        using var harness = new SchedulerHarness(stepsInFlight: 2);
+        harness.Add([1, 2], 9, new SamplingParams { Temperature = 0, MinTokens = 2 }, [5]);
+        Assert.Equal(1, harness.Submit()!.LogitEdits.Count);
+        Assert.Equal(1, harness.Submit()!.LogitEdits.Count);
+        harness.Collect();
+        Assert.Equal(0, harness.Submit()!.LogitEdits.Count);
+    }
+}

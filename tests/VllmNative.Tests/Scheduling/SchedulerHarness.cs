@@ -1,0 +1,161 @@
+using VllmNative.Cache;
+using VllmNative.Engine;
+using VllmNative.Outputs;
+using VllmNative.Requests;
+using VllmNative.Scheduling;
+using VllmNative.Steps;
+using VllmNative.Tests.Execution;
+using Xunit;
+
+namespace VllmNative.Tests.Scheduling;
+
+/// <summary>The engine's loop without its thread: schedules on a fake device, commits, and checks the invariants at every turn.</summary>
+internal sealed class SchedulerHarness : IDisposable
+{
+    private readonly OutputPump _pump = new();
+    private readonly StepCommitter _committer;
+    private readonly Queue<(StepPlan Plan, StepResult Result)> _inFlight = new();
+    private readonly SchedulerLimits _limits;
+    private long _nextId;
+    private long _stepId;
+
+    internal SchedulerHarness(int numBlocks = 64, int blockSize = 4, int maxSeqs = 4, int budget = 64, int threshold = 0, int stepsInFlight = 1)
+    {
+        _limits = new SchedulerLimits(maxSeqs, budget, threshold, maxSeqs);
+        Pool = new BlockPool(numBlocks);
+        Scheduler = new Scheduler(_limits, new KvCacheManager(Pool, blockSize));
+        Device = new FakeModelRunner(stepsInFlight, maxSeqs, budget, numBlocks, blockSize, maxBlocks: numBlocks);
+        BlockSize = blockSize;
+        _committer = new StepCommitter(Scheduler, _pump);
+    }
+
+    internal BlockPool Pool { get; }
+
+    internal Scheduler Scheduler { get; }
+
+    internal FakeModelRunner Device { get; }
+
+    internal int BlockSize { get; }
+
+    internal List<Request> Requests { get; } = [];
+
+    /// <summary>Requests that the last scheduled step took in.</summary>
+    internal List<Request> Admitted { get; } = [];
+
+    internal Request Add(int[] prompt, int maxTokens, SamplingParams? parameters = null, int[]? stopIds = null)
+    {
+        var request = new Request(++_nextId, prompt, parameters ?? SamplingParams.Greedy, maxTokens, stopIds ?? [], BlockSize, seed: 7);
+        Requests.Add(request);
+        Scheduler.Add(request);
+        return request;
+    }
+
+    internal Request Add(int promptLength, int maxTokens) => Add(FakeLanguage.Prompt((int)_nextId + 1, promptLength), maxTokens);
+
+    /// <summary>Schedules a step and hands it over; null when there was nothing to compute or no room in flight.</summary>
+    internal StepPlan? Submit()
+    {
+        if (_inFlight.Count == Device.MaxStepsInFlight)
+        {
+            return null;
+        }
+
+        var plan = new StepPlan(_limits.MaxNumSeqs, _limits.MaxNumBatchedTokens) { StepId = ++_stepId };
+        var result = new StepResult(_limits.MaxNumSeqs);
+        Admitted.Clear();
+        Scheduler.Schedule(plan, Admitted);
+        CheckInvariants();
+        if (plan.IsEmpty)
+        {
+            return null;
+        }
+
+        Device.Submit(plan, result);
+        _inFlight.Enqueue((plan, result));
+        CheckTables();
+        return plan;
+    }
+
+    /// <summary>Collects and commits the oldest step.</summary>
+    internal void Collect()
+    {
+        Device.Collect();
+        (StepPlan plan, StepResult result) = _inFlight.Dequeue();
+        _committer.Commit(plan, result);
+        CheckInvariants();
+    }
+
+    /// <summary>One turn of the engine's loop; false when there is nothing left to do.</summary>
+    internal bool Turn()
+    {
+        StepPlan? plan = Submit();
+        if (_inFlight.Count == Device.MaxStepsInFlight || (_inFlight.Count > 0 && plan is null))
+        {
+            Collect();
+            return true;
+        }
+
+        return plan is not null;
+    }
+
+    /// <summary>One step from plan to commit.</summary>
+    internal StepPlan Step()
+    {
+        StepPlan plan = Submit() ?? throw new InvalidOperationException("nothing to compute");
+        Collect();
+        return plan;
+    }
+
+    internal void End(Request request, FinishReason reason = FinishReason.Abort)
+    {
+        _committer.End(request, reason, null);
+        CheckInvariants();
+    }
+
+    /// <summary>Runs until nothing is left; throws when that takes longer than it may.</summary>
+    internal int Drain(int mostTurns = 10_000)
+    {
+        int turns = 0;
+        while (Turn())
+        {
+            Assert.True(++turns <= mostTurns, $"no end after {mostTurns} turns: {Scheduler.RunningCount} running, {Scheduler.WaitingCount} waiting");
+        }
+
+        Assert.False(Scheduler.HasWork, "requests wait, but nothing is computed");
+        return turns;
+    }
+
+    internal static int[] OutputOf(Request request) => request.Tokens.Span[request.PromptLength..].ToArray();
+
+    internal static MailboxState StateOf(Request request) => request.Mailbox.Drain(0, []);
+
+    public void Dispose() => _pump.Dispose();
+
+    private void CheckInvariants()
+    {
+        CacheInvariants.Check(Pool, Scheduler.Owners);
+        Assert.True(Scheduler.RunningCount <= _limits.MaxNumSeqs);
+        int[] rows = [.. Scheduler.Owners.Where(request => request.Row >= 0).Select(request => request.Row)];
+        Assert.Equal(rows.Length, rows.Distinct().Count());
+        foreach (Request request in Scheduler.Running)
+        {
+            Assert.True(request.Computed <= request.Scheduled && request.Scheduled <= request.Length + request.Pending);
+            Assert.True(request.Blocks.Length >= request.BlockCount && request.BlockCount * BlockSize >= request.Scheduled);
+            Assert.Same(request, Scheduler.RequestAt(request.Row));
+        }
+
+        foreach (Request request in Scheduler.Waiting)
+        {
+            Assert.Equal((0, -1, 0), (request.BlockCount, request.Row, request.StepsInFlight));
+        }
+    }
+
+    // The device's block table, built from updates alone, is the request's.
+    private void CheckTables()
+    {
+        foreach (Request request in Scheduler.Running)
+        {
+            Assert.Equal(request.Blocks[..request.BlockCount], Device.TableOf(request.Row, request.BlockCount));
+        }
+    }
+}
