@@ -51,12 +51,8 @@ internal static class EngineFactory
             var scheduler = new Scheduler(limits, new KvCacheManager(pool, group.BlockSize));
             return new EngineParts
             {
-<<<<<<< HEAD
                 Core = new EngineCore(scheduler, pool, runner, limits, options.Meters?.Engine),
-=======
-                Core = new EngineCore(scheduler, pool, runner, limits),
                 Device = device,
->>>>>>> main
                 Config = config,
                 Generation = generation,
                 Tokenizer = tokenizer,

@@ -80,11 +80,7 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
             }
         }
 
-<<<<<<< HEAD
-        for (Request? request = scheduler.FirstWaiting; request is not null; request = request.NextWaiting)
-=======
         foreach (Request request in scheduler.Waiting)
->>>>>>> main
         {
             if (now >= request.Deadline || (now >= request.QueueDeadline && request.Timings.Scheduled == 0))
             {

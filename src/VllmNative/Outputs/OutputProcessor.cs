@@ -152,14 +152,10 @@ internal sealed class OutputProcessor
         return true;
     }
 
-<<<<<<< HEAD
-    private void End(MailboxEnd end)
-=======
     // min_tokens come before what stops, whether that is a token or a text.
     private bool TooEarlyToStop(int tokens) => _request.Parameters.MinTokens > 0 && tokens <= _request.Parameters.MinTokens;
 
-    private void End(MailboxState state)
->>>>>>> main
+    private void End(MailboxEnd end)
     {
         _finish = end.Reason;
         // The end of a sequence needs no further reason.

@@ -1,22 +1,14 @@
-<<<<<<< HEAD
-using System.Diagnostics;
-=======
 using System.Collections;
->>>>>>> main
+using System.Diagnostics;
 using VllmNative.Requests;
 
 namespace VllmNative.Scheduling;
 
-<<<<<<< HEAD
 /// <summary>
 /// Requests that wait, first come first served; preempted ones return to the front. The links lie in the requests, so that
 /// a burst of arrivals allocates nothing on the engine thread.
 /// </summary>
-internal sealed class RequestQueue
-=======
-/// <summary>Requests that wait, first come first served; preempted ones return to the front.</summary>
 internal sealed class RequestQueue : IEnumerable<Request>
->>>>>>> main
 {
     private Request? _last;
 
@@ -24,39 +16,38 @@ internal sealed class RequestQueue : IEnumerable<Request>
 
     internal Request? First { get; private set; }
 
-<<<<<<< HEAD
-    internal IEnumerable<Request> All
-    {
-        get
-        {
-            for (Request? request = First; request is not null; request = request.NextWaiting)
-            {
-                yield return request;
-            }
-        }
-    }
-
     internal void AddLast(Request request) => Insert(_last, request, null);
-=======
-    internal void AddLast(Request request) => _requests.AddLast(request);
->>>>>>> main
 
     internal void AddFirst(Request request) => Insert(null, request, First);
 
     internal void RemoveFirst() => Remove(First ?? throw new InvalidOperationException("the queue is empty"));
 
-<<<<<<< HEAD
-    internal void Remove(Request request)
+    /// <summary>Takes a request out; false when it does not wait here.</summary>
+    internal bool Remove(Request request)
     {
-        Debug.Assert(request == First || request.PreviousWaiting is not null, "the request does not wait");
+        if (!Contains(request))
+        {
+            return false;
+        }
+
         Link(request.PreviousWaiting, request.NextWaiting);
         request.PreviousWaiting = request.NextWaiting = null;
         Count--;
+        return true;
     }
+
+    /// <summary>A struct: walking the queue allocates nothing.</summary>
+    public Enumerator GetEnumerator() => new(First);
+
+    IEnumerator<Request> IEnumerable<Request>.GetEnumerator() => GetEnumerator();
+
+    IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+
+    private bool Contains(Request request) => request == First || request.PreviousWaiting is not null;
 
     private void Insert(Request? previous, Request request, Request? next)
     {
-        Debug.Assert(request != First && request.PreviousWaiting is null, "the request waits already");
+        Debug.Assert(!Contains(request), "the request waits already");
         Link(previous, request);
         Link(request, next);
         Count++;
@@ -83,14 +74,27 @@ internal sealed class RequestQueue : IEnumerable<Request>
             right.PreviousWaiting = left;
         }
     }
-=======
-    internal bool Remove(Request request) => _requests.Remove(request);
 
-    /// <summary>A struct: walking the queue allocates nothing.</summary>
-    public LinkedList<Request>.Enumerator GetEnumerator() => _requests.GetEnumerator();
+    internal struct Enumerator(Request? first) : IEnumerator<Request>
+    {
+        private Request? _current;
+        private Request? _next = first;
 
-    IEnumerator<Request> IEnumerable<Request>.GetEnumerator() => GetEnumerator();
+        public readonly Request Current => _current!;
 
-    IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
->>>>>>> main
+        readonly object IEnumerator.Current => Current;
+
+        public bool MoveNext()
+        {
+            _current = _next;
+            _next = _current?.NextWaiting;
+            return _current is not null;
+        }
+
+        public readonly void Reset() => throw new NotSupportedException();
+
+        public readonly void Dispose()
+        {
+        }
+    }
 }

@@ -21,12 +21,8 @@ internal sealed class Scheduler
     private readonly RequestQueue _waiting = new();
 
     // Finished requests whose blocks a step in flight still writes to.
-<<<<<<< HEAD
     private readonly List<Request> _leaving;
-=======
-    private readonly List<Request> _leaving = [];
     private long _preemptions;
->>>>>>> main
 
     internal Scheduler(SchedulerLimits limits, KvCacheManager cache)
     {
@@ -46,13 +42,7 @@ internal sealed class Scheduler
 
     internal int WaitingCount => _waiting.Count;
 
-<<<<<<< HEAD
-    internal Request? FirstWaiting => _waiting.First;
-
-    internal IEnumerable<Request> Waiting => _waiting.All;
-=======
     internal RequestQueue Waiting => _waiting;
->>>>>>> main
 
     /// <summary>Who holds a row of the batch state; a row stays with its request until no step in flight uses it.</summary>
     internal Request RequestAt(int row) => _byRow[row] ?? throw new InvalidOperationException($"row {row} has no request");
