@@ -1,4 +1,5 @@
 using VllmNative.Bindings;
+using VllmNative.Diagnostics;
 
 namespace VllmNative.Tensors;
 

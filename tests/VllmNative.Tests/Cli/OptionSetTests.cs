@@ -1,5 +1,6 @@
 using System.CommandLine;
 using VllmNative.Cli.Options;
+using VllmNative.Diagnostics;
 using VllmNative.Engine;
 using VllmNative.Requests;
 using VllmNative.Tensors;
