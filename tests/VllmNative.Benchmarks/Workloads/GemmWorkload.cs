@@ -1,4 +1,4 @@
-using VllmNative.Layers;
+using VllmNative.Diagnostics;
 using VllmNative.Tensors;
 
 namespace VllmNative.Benchmarks.Workloads;
