@@ -12,7 +12,7 @@ internal sealed class AllocationMeter
     /// <summary>Iterations in which the set of running requests stayed as it was.</summary>
     internal AllocationCount Steady { get; private set; }
 
-    /// <summary>Iterations in which requests arrived, were admitted, or ended.</summary>
+    /// <summary>Iterations in which requests arrived, were admitted, or ended, and those that waited for requests.</summary>
     internal AllocationCount Changing { get; private set; }
 
     /// <summary>Called by the loop's own thread at the end of each iteration.</summary>

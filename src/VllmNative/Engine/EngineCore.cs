@@ -204,6 +204,8 @@ internal sealed class EngineCore : IDisposable
             return;
         }
 
+        // Not a step: the event makes its lock when it first blocks.
+        _membershipChanged = true;
         // With requests that only wait for a deadline, look again soon.
         _news.Wait(_scheduler.HasWork ? 5 : -1);
         // Whoever sets it from here on has put its message before, and the inbox is read next.
