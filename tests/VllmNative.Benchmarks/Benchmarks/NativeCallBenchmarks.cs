@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Attributes;
+using VllmNative.Diagnostics;
 using VllmNative.Tensors;
 
 namespace VllmNative.Benchmarks;

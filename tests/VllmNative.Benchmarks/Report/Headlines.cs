@@ -1,4 +1,5 @@
 using VllmNative.Benchmarks.Workloads;
+using VllmNative.Diagnostics;
 using VllmNative.Tensors;
 
 namespace VllmNative.Benchmarks.Report;

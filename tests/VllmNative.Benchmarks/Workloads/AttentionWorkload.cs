@@ -1,4 +1,5 @@
 using VllmNative.Bindings;
+using VllmNative.Diagnostics;
 using VllmNative.Execution;
 using VllmNative.Layers;
 using VllmNative.Tensors;
@@ -56,21 +57,20 @@ internal sealed class AttentionWorkload : IDisposable
     {
         int blocks = (_context + BlockSize - 1) / BlockSize;
         int tokens = _sequences * _queryLength;
-        var p = new AttentionParams
-        {
-            Q = Tensor.Matrix(_q.Data, DataType.BFloat16, tokens, QueryHeads * HeadDim).Heads(0, QueryHeads, HeadDim).ToNative(),
-            Out = Tensor.Matrix(_out.Data, DataType.BFloat16, tokens, QueryHeads * HeadDim).Heads(0, QueryHeads, HeadDim).ToNative(),
-            QueryStart = Tensor.Vector(_starts.Data, DataType.Int32, _sequences + 1).ToNative(),
-            SeqLens = Tensor.Vector(_lengths.Data, DataType.Int32, _sequences).ToNative(),
-            StepRows = Tensor.Matrix(_rows.Data, DataType.Int32, _sequences, 4).ToNative(),
-            BlockTable = Tensor.Matrix(_table.Data, DataType.Int32, _sequences, blocks).ToNative(),
-            Cache = _kv.ViewOf(_turn++ % Layers),
-            MaxQueryLen = _queryLength,
-            MaxSeqLen = _context,
-            Workspace = _workspace.Data,
-            WorkspaceBytes = _workspace.Bytes,
-        };
-        _device.PagedAttention(ref p);
+        _device.PagedAttention(
+            new AttentionInputs
+            {
+                Query = Tensor.Matrix(_q.Data, DataType.BFloat16, tokens, QueryHeads * HeadDim).Heads(0, QueryHeads, HeadDim),
+                Output = Tensor.Matrix(_out.Data, DataType.BFloat16, tokens, QueryHeads * HeadDim).Heads(0, QueryHeads, HeadDim),
+                QueryStart = Tensor.Vector(_starts.Data, DataType.Int32, _sequences + 1),
+                SequenceLengths = Tensor.Vector(_lengths.Data, DataType.Int32, _sequences),
+                StepRows = Tensor.Matrix(_rows.Data, DataType.Int32, _sequences, 4),
+                BlockTable = Tensor.Matrix(_table.Data, DataType.Int32, _sequences, blocks),
+                MaxQueryLength = _queryLength,
+                MaxSequenceLength = _context,
+                Workspace = new Workspace(_workspace.Data, _workspace.Bytes),
+            },
+            _kv.ViewOf(_turn++ % Layers));
         _device.Synchronize();
     }
 
