@@ -53,12 +53,12 @@ internal sealed class OutputProcessor
     internal bool Advance()
     {
         int before = _ids.Count;
-        MailboxEnd? end = _request.Mailbox.Drain(_drained, _ids);
+        MailboxState state = _request.Mailbox.Drain(_drained, _ids);
         _drained = _ids.Count;
         for (int i = before; i < _ids.Count; i++)
         {
             bool last = i == _ids.Count - 1;
-            bool stopToken = last && end?.Reason == FinishReason.Stop;
+            bool stopToken = last && state.Finish == FinishReason.Stop;
             if (Take(i, stopToken))
             {
                 _ids.RemoveRange(i + 1, _ids.Count - i - 1);
@@ -66,9 +66,9 @@ internal sealed class OutputProcessor
             }
         }
 
-        if (end is not null)
+        if (state.Finish != FinishReason.None)
         {
-            End(end);
+            End(state);
             return true;
         }
 
@@ -155,12 +155,12 @@ internal sealed class OutputProcessor
     // min_tokens come before what stops, whether that is a token or a text.
     private bool TooEarlyToStop(int tokens) => _request.Parameters.MinTokens > 0 && tokens <= _request.Parameters.MinTokens;
 
-    private void End(MailboxEnd end)
+    private void End(MailboxState state)
     {
-        _finish = end.Reason;
+        _finish = state.Finish;
         // The end of a sequence needs no further reason.
-        _stopReason = end.StopTokenId == _primaryEos ? null : end.StopTokenId;
-        _error = end.Error;
+        _stopReason = state.StopTokenId == _primaryEos ? null : state.StopTokenId;
+        _error = state.Error;
         int before = _text.Length;
         _detokenizer?.Flush(_text);
         if (!TooEarlyToStop(_ids.Count) && _stops.Find(_text, before, out int start) is { } stop)

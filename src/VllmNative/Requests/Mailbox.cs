@@ -15,7 +15,7 @@ internal sealed class Mailbox
     private readonly SemaphoreSlim _signal = new(0, 1);
     private int _count;
     private int _signaled;
-    private MailboxEnd? _end;
+    private MailboxState _state = MailboxState.Open;
 
     /// <param name="maxTokens">Most tokens the request can generate.</param>
     /// <param name="numLogprobs">Log-probabilities asked for at each position; -1 = none.</param>
@@ -43,7 +43,7 @@ internal sealed class Mailbox
 
     /// <summary>Ends the request; the first end counts. Tokens are posted before it.</summary>
     internal void Finish(FinishReason reason, int? stopTokenId, string? error) =>
-        Interlocked.CompareExchange(ref _end, new MailboxEnd(reason, stopTokenId, error), null);
+        Interlocked.CompareExchange(ref _state, new MailboxState(reason, stopTokenId, error), MailboxState.Open);
 
     /// <summary>Wakes the reader; pump thread.</summary>
     internal void Wake()
@@ -63,15 +63,18 @@ internal sealed class Mailbox
     }
 
     /// <summary>Copies the tokens from <paramref name="from"/> on into <paramref name="ids"/>.</summary>
-    /// <returns>How the request ended; null while it has not.</returns>
-    internal MailboxEnd? Drain(int from, List<int> ids)
+    internal MailboxState Drain(int from, List<int> ids)
     {
-        // The end first: with it come all tokens.
-        MailboxEnd? end = Volatile.Read(ref _end);
+        // The state first: with the end come all tokens.
+        MailboxState state = Volatile.Read(ref _state);
         ids.AddRange(_ids.AsSpan(from, Volatile.Read(ref _count) - from));
-        return end;
+        return state;
     }
 }
 
-/// <summary>How a request ended.</summary>
-internal sealed record MailboxEnd(FinishReason Reason, int? StopTokenId, string? Error);
+/// <summary>How a request stood when its mailbox was drained.</summary>
+internal sealed record MailboxState(FinishReason Finish, int? StopTokenId, string? Error)
+{
+    /// <summary>It goes on.</summary>
+    internal static MailboxState Open { get; } = new(FinishReason.None, null, null);
+}

@@ -1,4 +1,3 @@
-using VllmNative.Bindings;
 using VllmNative.Diagnostics;
 using VllmNative.Execution;
 using VllmNative.Layers;
@@ -57,20 +56,19 @@ internal sealed class AttentionWorkload : IDisposable
     {
         int blocks = (_context + BlockSize - 1) / BlockSize;
         int tokens = _sequences * _queryLength;
-        _device.PagedAttention(
-            new AttentionInputs
-            {
-                Query = Tensor.Matrix(_q.Data, DataType.BFloat16, tokens, QueryHeads * HeadDim).Heads(0, QueryHeads, HeadDim),
-                Output = Tensor.Matrix(_out.Data, DataType.BFloat16, tokens, QueryHeads * HeadDim).Heads(0, QueryHeads, HeadDim),
-                QueryStart = Tensor.Vector(_starts.Data, DataType.Int32, _sequences + 1),
-                SequenceLengths = Tensor.Vector(_lengths.Data, DataType.Int32, _sequences),
-                StepRows = Tensor.Matrix(_rows.Data, DataType.Int32, _sequences, 4),
-                BlockTable = Tensor.Matrix(_table.Data, DataType.Int32, _sequences, blocks),
-                MaxQueryLength = _queryLength,
-                MaxSequenceLength = _context,
-                Workspace = new Workspace(_workspace.Data, _workspace.Bytes),
-            },
-            _kv.ViewOf(_turn++ % Layers));
+        var inputs = new AttentionInputs
+        {
+            Query = Tensor.Matrix(_q.Data, DataType.BFloat16, tokens, QueryHeads * HeadDim).Heads(0, QueryHeads, HeadDim),
+            Output = Tensor.Matrix(_out.Data, DataType.BFloat16, tokens, QueryHeads * HeadDim).Heads(0, QueryHeads, HeadDim),
+            QueryStart = Tensor.Vector(_starts.Data, DataType.Int32, _sequences + 1),
+            SequenceLengths = Tensor.Vector(_lengths.Data, DataType.Int32, _sequences),
+            StepRows = Tensor.Matrix(_rows.Data, DataType.Int32, _sequences, 4),
+            BlockTable = Tensor.Matrix(_table.Data, DataType.Int32, _sequences, blocks),
+            MaxQueryLength = _queryLength,
+            MaxSequenceLength = _context,
+            Workspace = new Workspace(_workspace.Data, _workspace.Bytes),
+        };
+        _device.PagedAttention(inputs, _kv.ViewOf(_turn++ % Layers));
         _device.Synchronize();
     }
 

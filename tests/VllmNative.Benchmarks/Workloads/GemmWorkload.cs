@@ -1,5 +1,4 @@
 using VllmNative.Diagnostics;
-using VllmNative.Layers;
 using VllmNative.Tensors;
 
 namespace VllmNative.Benchmarks.Workloads;
