@@ -21,7 +21,7 @@ public sealed class OutputPumpTests
             }
 
             pump.Dispose();
-            Assert.All(mailboxes, mailbox => Assert.True(mailbox.WaitAsync(CancellationToken.None).IsCompletedSuccessfully, $"turn {i}"));
+            Assert.All(mailboxes, mailbox => Assert.True(mailbox.WaitAsync(CancellationToken.None).AsTask().IsCompletedSuccessfully, $"turn {i}"));
         }
     }
 

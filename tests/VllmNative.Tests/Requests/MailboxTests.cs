@@ -19,8 +19,8 @@ public sealed class MailboxTests
         List<int> ids = [5];
         Assert.Equal(FinishReason.Length, mailbox.Drain(1, ids).Finish);
         Assert.Equal([5, 6], ids);
-        Assert.True(mailbox.WaitAsync(CancellationToken.None).IsCompletedSuccessfully);
-        Assert.False(mailbox.WaitAsync(CancellationToken.None).IsCompleted);
+        Assert.True(mailbox.WaitAsync(CancellationToken.None).AsTask().IsCompletedSuccessfully);
+        Assert.False(mailbox.WaitAsync(CancellationToken.None).AsTask().IsCompleted);
     }
 
     [Fact]
@@ -66,6 +66,6 @@ public sealed class MailboxTests
         using var cancelled = new CancellationTokenSource(1);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => mailbox.WaitAsync(cancelled.Token).AsTask());
         mailbox.Wake();
-        Assert.True(mailbox.WaitAsync(CancellationToken.None).IsCompletedSuccessfully);
+        Assert.True(mailbox.WaitAsync(CancellationToken.None).AsTask().IsCompletedSuccessfully);
     }
 }
