@@ -8,6 +8,7 @@
 namespace vn::cpu {
 
 namespace {
+#include "cpu/attention_tiles.inl"
 #include "cpu/attention_kernels.inl"
 }  // namespace
 

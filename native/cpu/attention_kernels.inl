@@ -11,36 +11,23 @@ constexpr int kDots = kWidth == 16 ? 8 : 4;   // query rows of a score micro-ker
 constexpr int kSums = 4;                      // query rows of a weighted-sum micro-kernel
 constexpr int kSpan = kWidth == 16 ? 4 : 2;   // ... and vectors of dimensions
 
-inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
-inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 inline float first_lane(Vec v) {
   alignas(64) float lanes[kWidth];
   vstore(lanes, v);
   return lanes[0];
 }
-inline int padded(int dim) { return (dim + kWidth - 1) / kWidth * kWidth; }
 
-// Visible positions [low, high) of a query, or their part of a tile.
-struct Range {
-  int64_t low, high;
-};
-
-struct Addresses {
-  const char* key[kTile];
-  const char* value[kTile];
-};
-
+// A unit's working memory.
 struct State {
   alignas(64) float q[kMaxRows * kMaxDim];
-  alignas(64) float key[kMaxDim * kTile];    // [dim][token]
-  alignas(64) float value[kTile * kMaxDim];  // [token][padded dim]
+  alignas(64) float key[kMaxDim * kTile];        // [dim][token]
+  alignas(64) float value[kTile * kMaxDim];      // [token][padded dim]
   alignas(64) float score[kMaxRows * kTile];
   alignas(64) float sum[kMaxRows * kMaxDim];     // of the chunk, [row][padded dim]
   alignas(64) float merged[kMaxRows * kMaxDim];  // of the chunks before
-  alignas(64) float weight[kMaxRows * kWidth];  // sum of exponentials, one part for each lane
+  alignas(64) float weight[kMaxRows * kWidth];   // sum of exponentials, one part for each lane
   float largest[kMaxRows + kWidth], tile_largest[kMaxRows + kWidth], correction[kMaxRows + kWidth];
   float merged_largest[kMaxRows], merged_weight[kMaxRows];
-  Addresses here, next;  // of the tile in work and of the one after
 };
 
 template <typename T>
@@ -89,89 +76,12 @@ void absorb(float& largest, float& weight, float* sum, float chunk_largest, floa
   }
 }
 
-// Block ids to addresses, for the tokens of the tile that begins at position `start`; those not seen become null.
-void find_tile(const AttentionUnit& u, int64_t start, Range seen, Addresses& out) {
-  for (int64_t j = 0; j < seen.low; ++j) out.key[j] = out.value[j] = nullptr;
-  for (int64_t j = at_most(seen.high, kTile); j < kTile; ++j) out.key[j] = out.value[j] = nullptr;
-  for (int64_t j = seen.low; j < seen.high;) {
-    const int64_t index = (start + j) / u.block_size, offset = (start + j) % u.block_size;
-    int64_t block = u.table && index < u.table_size ? u.table[index * u.table_stride] : 0;
-    if (block < 0 || block >= u.num_blocks) block = 0;
-    const char* key = u.key.base + block * u.key.block_stride + offset * u.key.slot_stride;
-    const char* value = u.value.base + block * u.value.block_stride + offset * u.value.slot_stride;
-    for (const int64_t end = at_most(seen.high, j + u.block_size - offset); j < end; ++j) {
-      out.key[j] = key;
-      out.value[j] = value;
-      key += u.key.slot_stride;
-      value += u.value.slot_stride;
-    }
-  }
-}
-
-// Blocks are scattered, so that the processor does not guess where the next one begins.
-void prefetch_tile(const AttentionUnit& u, Range seen, const Addresses& tile) {
-  const int64_t size = u.cache_dtype == VN_DTYPE_F32 ? 4 : 2;
-  for (int64_t j = seen.low; j < seen.high; ++j) {
-    for (int64_t i = 0; i < u.key.dim * size; i += 64) __builtin_prefetch(tile.key[j] + i);
-    for (int64_t i = 0; i < u.value.dim * size; i += 64) __builtin_prefetch(tile.value[j] + i);
-  }
-}
-
-// Columns [j, j + kWidth) of the transposed tile, as far as whole pairs of vectors go. bf16 values move two at a time.
-// Returns the dimensions done; the general kind does none.
-int load_key_pairs(float* out, const bf16* const* rows, int dim) {
-  int d = 0;
-  for (; d + 2 * kWidth <= dim; d += 2 * kWidth) {
-    Vec block[kWidth];
-    for (int i = 0; i < kWidth; ++i) block[i] = rows[i] ? vload_pairs(rows[i] + d) : vset(0.0f);
-    vtranspose(block);
-    for (int i = 0; i < kWidth; ++i) {
-      Vec even, odd;
-      widen_pairs(block[i], even, odd);
-      vstore(out + (d + 2 * i) * kTile, even);
-      vstore(out + (d + 2 * i + 1) * kTile, odd);
-    }
-  }
-  return d;
-}
 template <typename T>
-int load_key_pairs(float*, const T* const*, int) {
-  return 0;
-}
-
-template <typename T>
-void load_key_tile(float* out, const char* const* addresses, int dim) {
-  for (int j = 0; j < kTile; j += kWidth) {
-    const T* rows[kWidth];
-    for (int i = 0; i < kWidth; ++i) rows[i] = reinterpret_cast<const T*>(addresses[j + i]);
-    for (int d = load_key_pairs(out + j, rows, dim); d < dim; d += kWidth) {
-      const int n = dim - d < kWidth ? dim - d : kWidth;
-      Vec block[kWidth];
-      for (int i = 0; i < kWidth; ++i) {
-        block[i] = !rows[i] ? vset(0.0f) : n == kWidth ? vload(rows[i] + d) : vload_n(rows[i] + d, n);
-      }
-      vtranspose(block);
-      for (int i = 0; i < n; ++i) vstore(out + (d + i) * kTile + j, block[i]);
-    }
-  }
-}
-
-template <typename T>
-void load_value_tile(float* out, const char* const* rows, int dim, Range seen) {
-  const int stride = padded(dim);
-  for (int64_t j = seen.low; j < seen.high; ++j) {
-    const T* p = reinterpret_cast<const T*>(rows[j]);
-    float* row = out + j * stride;
-    int d = 0;
-    for (; d + kWidth <= dim; d += kWidth) vstore(row + d, vload(p + d));
-    if (d < dim) vstore(row + d, vload_n(p + d, dim - d));
-  }
-}
-
-template <typename T>
-void load_tile(State& s, const AttentionUnit& u, Range seen) {
-  load_key_tile<T>(s.key, s.here.key, u.key.dim);
-  load_value_tile<T>(s.value, s.here.value, u.value.dim, seen);
+void load_tile(State& s, const AttentionUnit& u, int64_t start, Range seen) {
+  Addresses tile;
+  find_tile(u, start, seen, tile);
+  load_key_tile<T>(s.key, tile.key, u.key.dim);
+  load_value_tile<T>(s.value, tile.value, u.value.dim, seen);
 }
 
 // score[r][j] = sum over d of q[r][d] * key[d][j], R rows and all tokens of the tile.
@@ -244,8 +154,13 @@ void sums(const float* weight, const float* value, int stride, const Range* seen
     for (int i = 1; i < kSums; ++i) {
       shared = {at_least(shared.low, seen[r + i].low), at_most(shared.high, seen[r + i].high)};
     }
-    if (shared.low >= shared.high) shared.low = shared.high = seen[r].high;
     const bool together = shared.low < shared.high;
+    bool same = together;
+    for (int i = 0; i < kSums; ++i) same = same && seen[r + i].low == shared.low && seen[r + i].high == shared.high;
+    if (same) {
+      sum_rows<kSums>(weight + r * kTile, value, stride, shared, sum + r * stride);
+      continue;
+    }
     for (int i = 0; i < kSums; ++i) {
       const Range before = {seen[r + i].low, together ? shared.low : seen[r + i].high};
       sum_rows<1>(weight + (r + i) * kTile, value, stride, before, sum + (r + i) * stride);
@@ -279,13 +194,13 @@ float scale_scores(const AttentionUnit& u, float* score, Range seen) {
 // same base. Corrections are computed for kWidth rows at a time.
 void soften(State& s, const AttentionUnit& u, const Range* seen, int first, int end) {
   const int stride = padded(u.value.dim);
+  for (int r = 0; r < kMaxRows + kWidth; r += kWidth) vstore(s.tile_largest + r, vset(kMinusInfinity));
   for (int r = first; r < end; ++r) s.tile_largest[r] = scale_scores(u, s.score + r * kTile, seen[r]);
-  for (int r = first; r < end; r += kWidth) {
-    const int n = end - r < kWidth ? end - r : kWidth;
-    const Vec before = vload_n(s.largest + r, n);
-    const Vec base = vmax(before, vload_n(s.tile_largest + r, n));
-    vstore_n(s.correction + r, vexp(vsub(before, base)), n);
-    vstore_n(s.largest + r, base, n);
+  for (int r = first; r < end; r += kWidth) {  // rows outside keep their state, their correction means nothing
+    const Vec before = vload(s.largest + r);
+    const Vec base = vmax(before, vload(s.tile_largest + r));
+    vstore(s.correction + r, vexp(vsub(before, base)));
+    vstore(s.largest + r, base);
   }
   for (int r = first; r < end; ++r) {
     float* score = s.score + r * kTile;
@@ -313,8 +228,12 @@ Range within(Range range, int64_t start, int64_t length) {
   return {at_least(range.low - start, 0), at_most(range.high - start, length)};
 }
 
-// The tile at `start`, whose addresses are in s.here; `all` is what its rows see of it together.
-void run_tile(State& s, const AttentionUnit& u, int64_t start, Range all) {
+// What the unit's rows see together of [start, start + length).
+Range seen_by_all(const AttentionUnit& u, int64_t start, int64_t length) {
+  return {within(visible(u, 0), start, length).low, within(visible(u, u.tokens - 1), start, length).high};
+}
+
+void run_tile(State& s, const AttentionUnit& u, int64_t start) {
   // Ranges move on with the token, so that the rows that see something of this tile are neighbours.
   Range seen[kMaxRows];
   int first = -1, end = 0;
@@ -325,47 +244,33 @@ void run_tile(State& s, const AttentionUnit& u, int64_t start, Range all) {
     end = r + 1;
   }
   if (first < 0) return;
+  const Range all = seen_by_all(u, start, kTile);
   switch (u.cache_dtype) {
-    case VN_DTYPE_F16: load_tile<f16>(s, u, all); break;
-    case VN_DTYPE_BF16: load_tile<bf16>(s, u, all); break;
-    default: load_tile<float>(s, u, all); break;
+    case VN_DTYPE_F16: load_tile<f16>(s, u, start, all); break;
+    case VN_DTYPE_BF16: load_tile<bf16>(s, u, start, all); break;
+    default: load_tile<float>(s, u, start, all); break;
   }
   const int stride = padded(u.value.dim);
+  const int64_t size = u.cache_dtype == VN_DTYPE_F32 ? 4 : 2;
+  const Range later = {0, within(visible(u, u.tokens - 1), start + kTile, kTile).high};
+  Addresses next;
+  find_tile(u, start + kTile, later, next);
+  prefetch(next.key, later, u.key.dim * size);
   dots(s.q + first * u.key.dim, s.key, u.key.dim, s.score + first * kTile, end - first);
+  prefetch(next.value, later, u.value.dim * size);
   soften(s, u, seen, first, end);
   sums(s.score + first * kTile, s.value, stride, seen + first, s.sum + first * stride, end - first);
-}
-
-// What the unit's rows see together of [start, start + length).
-Range seen_by_all(const AttentionUnit& u, int64_t start, int64_t length) {
-  return {within(visible(u, 0), start, length).low, within(visible(u, u.tokens - 1), start, length).high};
 }
 
 // The state of every row over one chunk.
 void run_chunk(State& s, const AttentionUnit& u, int64_t chunk) {
   const int rows = u.tokens * u.heads, stride = padded(u.value.dim);
-  for (int r = 0; r < rows; ++r) {
-    s.largest[r] = kMinusInfinity;
-    vstore(s.weight + r * kWidth, vset(0.0f));
-  }
+  for (int r = 0; r < kMaxRows + kWidth; ++r) s.largest[r] = kMinusInfinity;
+  for (int r = 0; r < rows; ++r) vstore(s.weight + r * kWidth, vset(0.0f));
   for (int i = 0; i < rows * stride; i += kWidth) vstore(s.sum + i, vset(0.0f));
   const Range part = seen_by_all(u, chunk * kChunk, kChunk);
-  int64_t start = chunk * kChunk + part.low / kTile * kTile;
   const int64_t end = chunk * kChunk + part.high;
-  if (start >= end) return;
-  Range all = seen_by_all(u, start, kTile);
-  find_tile(u, start, all, s.here);
-  for (; start < end; start += kTile) {
-    const Range later = seen_by_all(u, start + kTile, kTile);
-    const bool more = start + kTile < end;
-    if (more) {
-      find_tile(u, start + kTile, later, s.next);
-      prefetch_tile(u, later, s.next);
-    }
-    run_tile(s, u, start, all);
-    if (more) s.here = s.next;
-    all = later;
-  }
+  for (int64_t start = chunk * kChunk + part.low / kTile * kTile; start < end; start += kTile) run_tile(s, u, start);
 }
 
 bool sees(const AttentionUnit& u, int token, int64_t chunk) {

@@ -32,7 +32,7 @@ int32_t device_count(int32_t* out_count) {
 int32_t device_create(int32_t ordinal, const vn_device_options* options, void** out_device) {
   return guard([&] {
     if (ordinal != 0) fail(VN_NO_DEVICE, "device_create: ordinal is %d, there is one CPU device, 0", ordinal);
-    *out_device = new Device(options->num_threads);
+    *out_device = new Device(options->num_threads, options->isa_limit);
   });
 }
 

@@ -26,7 +26,8 @@ void convert_span(Isa isa, void* destination, int32_t dtype, const void* source,
   });
 }
 
-void convert(Device& device, void* destination, int32_t dtype, const void* source, int32_t source_dtype, int64_t count) {
+void convert(Device& device, void* destination, int32_t dtype, const void* source, int32_t source_dtype,
+             int64_t count) {
   constexpr int64_t kGrain = 1 << 16;
   const int64_t to_size = dtype_size(dtype);
   const int64_t from_size = dtype_size(source_dtype);

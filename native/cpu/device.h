@@ -1,6 +1,7 @@
 // The CPU backend's own objects. Streams compute on the calling thread and the device's pool before they return.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 
@@ -10,7 +11,9 @@
 namespace vn::cpu {
 
 struct Device {
-  explicit Device(int threads) : pool(threads), isa(detect_isa()) {}
+  Device(int threads, int32_t isa_limit) : pool(threads), isa(detect_isa()) {
+    if (isa_limit != 0) isa = std::min(isa, static_cast<Isa>(isa_limit));
+  }
 
   ThreadPool pool;
   Isa isa;

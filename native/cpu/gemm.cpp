@@ -1,9 +1,12 @@
 // y = x W^T + bias: x [M, K], W [N, K] in panels of 16 outputs (weight.h), y [M, N].
 //
-// Rows of x are cut into blocks of nearly equal size, packed once into the caller's workspace (and converted to F32, unless
-// both operands are BF16 and the processor multiplies those); then threads take tasks of a few panels by some blocks.
-// A task walks panels outside and blocks inside, so that W comes from memory once and from the L2 cache afterwards.
-// K is not cut: a panel group of the usual widths fits in L2, and each output stays in one register from k = 0 to K.
+// Rows of x are cut into blocks of nearly equal size, packed once into the caller's workspace (and converted to F32,
+// unless both operands are BF16 and the processor multiplies those); then threads take tasks of some panels by some
+// blocks.
+//
+// A task goes through its panels kTilePanels at a time. With one block (decode) they are streamed once, over all of K.
+// With more, K is cut so that a piece of the panels stays in L2 while up to kPassBlocks blocks of x pass by; their sums
+// wait in tiles and are taken up again at the next piece, which changes no bit of them.
 #include "cpu/gemm_kernels.h"
 
 #include <algorithm>
@@ -19,17 +22,23 @@ namespace vn::cpu {
 namespace {
 
 constexpr int64_t kPackPiece = 256;        // columns converted at a time
-constexpr int64_t kTaskBytes = 256 << 10;  // of W, so that taking a task costs nothing beside doing it
+constexpr int64_t kTaskBytes = 32 << 10;   // of W at least: about a microsecond, beside which taking a task is cheap
+constexpr int64_t kPieceBytes = 256 << 10;  // of W, a part of the smallest usual L2 cache
+constexpr int64_t kPassBlocks = 16;
+constexpr int64_t kTasks = 16;             // for each thread where there is enough: the last ones even the threads out
 
 const GemmFamily& choose(const Weight& weight, int32_t x_dtype) {
   return gemm_family(weight.device->isa, weight.dtype, x_dtype);
 }
 
-int64_t padded_columns(const Weight& weight) { return (weight.columns + weight.group - 1) / weight.group * weight.group; }
+int64_t padded_columns(const Weight& weight) {
+  return (weight.columns + weight.group - 1) / weight.group * weight.group;
+}
 
 // M rows in the fewest blocks of at most max_rows, sizes differing by at most one: larger first.
 struct Blocks {
-  Blocks(int64_t rows, int64_t max_rows) : count((rows + max_rows - 1) / max_rows), size(rows / count), larger(rows % count) {}
+  Blocks(int64_t rows, int64_t max_rows)
+      : count((rows + max_rows - 1) / max_rows), size(rows / count), larger(rows % count) {}
   int64_t first_row(int64_t block) const { return block * size + std::min(block, larger); }
   int64_t rows(int64_t block) const { return size + (block < larger); }
 
@@ -38,21 +47,23 @@ struct Blocks {
   int64_t larger;
 };
 
-// Packs `rows` rows of x, columns [begin, end), to out[column / group][row][column % group].
-template <typename Item>
-void pack(Isa isa, const vn_tensor& x, int32_t dtype, int64_t group, int64_t first_row, int64_t rows, int64_t begin,
-          int64_t end, Item* out) {
+// Packs `rows` rows of x, columns [begin, end), to out[column / group][row][column % group]: pairs of BF16, or single
+// F32, four bytes either way.
+void pack(Isa isa, const vn_tensor& x, int32_t dtype, int64_t first_row, int64_t rows, int64_t begin, int64_t end,
+          char* packed) {
   const int64_t element = dtype_size(x.dtype);
+  const int64_t size = dtype_size(dtype);
+  const int64_t group = 4 / size;
+  auto* out = reinterpret_cast<uint32_t*>(packed);
   alignas(64) char piece[kPackPiece * 4];
   for (int64_t r = 0; r < rows; ++r) {
     const char* row = static_cast<const char*>(x.data) + (first_row + r) * x.stride[0] * element;
     for (int64_t k = begin; k < end; k += kPackPiece) {
       const int64_t columns = std::min(kPackPiece, end - k);
       convert_span(isa, piece, dtype, row + k * element, x.dtype, columns);
-      if (columns % group != 0) std::memset(piece + columns * dtype_size(dtype), 0, dtype_size(dtype));
-      const Item* items = reinterpret_cast<const Item*>(piece);
-      Item* column = out + k / group * rows + r;
-      for (int64_t i = 0; i < (columns + group - 1) / group; ++i) column[i * rows] = items[i];
+      if (columns % group != 0) std::memset(piece + columns * size, 0, static_cast<size_t>(size));
+      uint32_t* column = out + k / group * rows + r;
+      for (int64_t i = 0; i < (columns + group - 1) / group; ++i) std::memcpy(column + i * rows, piece + i * 4, 4);
     }
   }
 }
@@ -70,6 +81,9 @@ struct Call {
   void pack_rows() const;
   void multiply() const;
   void task(int64_t first_panel, int64_t end_panel, int64_t first_block, int64_t end_block) const;
+  // `count` outputs from one panel on, for some blocks.
+  void pass(int64_t panel, int64_t panels, int64_t count, int64_t first_block, int64_t end_block,
+            const float* bias) const;
 };
 
 void Call::pack_rows() const {
@@ -84,53 +98,68 @@ void Call::pack_rows() const {
       const int64_t last = std::min(first + kPackPiece, columns);
       const int64_t row = blocks.first_row(block);
       char* out = packed + row * x_row_bytes;
-      if (family.pairs) {
-        pack(device.isa, params.x, VN_DTYPE_BF16, 2, row, blocks.rows(block), first, last, reinterpret_cast<uint32_t*>(out));
-      } else {
-        pack(device.isa, params.x, VN_DTYPE_F32, 1, row, blocks.rows(block), first, last, reinterpret_cast<uint32_t*>(out));
-      }
+      const int32_t dtype = family.pairs ? VN_DTYPE_BF16 : VN_DTYPE_F32;
+      pack(device.isa, params.x, dtype, row, blocks.rows(block), first, last, out);
     }
   });
   // F32 rows beside BF16 panels of odd width end in a zero, because kernels read whole pairs.
   if (!family.pairs && padded_columns(weight) != columns) {
     for (int64_t block = 0; block < blocks.count; ++block) {
       const int64_t rows = blocks.rows(block);
-      std::memset(packed + blocks.first_row(block) * x_row_bytes + columns * rows * 4, 0, static_cast<size_t>(rows) * 4);
+      char* end = packed + blocks.first_row(block) * x_row_bytes + columns * rows * 4;
+      std::memset(end, 0, static_cast<size_t>(rows) * 4);
     }
   }
 }
 
 void Call::task(int64_t first_panel, int64_t end_panel, int64_t first_block, int64_t end_block) const {
-  alignas(64) float tile[kMaxBlockRows * kTileStride];
   alignas(64) float bias[kTileStride];
-  const vn_tensor& y = params.y;
-  const int64_t y_element = dtype_size(y.dtype);
-  const int64_t stride = weight.panel_stride * dtype_size(weight.dtype);
-  const int64_t group = family.panels[blocks.rows(first_block) - 1];
-  for (int64_t panel = first_panel; panel < end_panel; panel += group) {
-    const int64_t panels = std::min(group, end_panel - panel);
+  for (int64_t panel = first_panel; panel < end_panel; panel += kTilePanels) {
+    const int64_t panels = std::min(kTilePanels, end_panel - panel);
     const int64_t column = panel * kPanelRows;
     const int64_t count = std::min(panels * kPanelRows, weight.rows - column);
     if (params.bias.data) {
-      convert_span(device.isa, bias, VN_DTYPE_F32,
-                   static_cast<const char*>(params.bias.data) + column * dtype_size(params.bias.dtype), params.bias.dtype, count);
+      const char* source = static_cast<const char*>(params.bias.data) + column * dtype_size(params.bias.dtype);
+      convert_span(device.isa, bias, VN_DTYPE_F32, source, params.bias.dtype, count);
     }
+    for (int64_t block = first_block; block < end_block; block += kPassBlocks) {
+      pass(panel, panels, count, block, std::min(block + kPassBlocks, end_block), params.bias.data ? bias : nullptr);
+    }
+  }
+}
+
+void Call::pass(int64_t panel, int64_t panels, int64_t count, int64_t first_block, int64_t end_block,
+                const float* bias) const {
+  alignas(64) float tiles[kPassBlocks][kMaxBlockRows * kTileStride];
+  const int64_t element = dtype_size(weight.dtype);
+  const int64_t stride = weight.panel_stride * element;
+  const int64_t piece =
+      end_block - first_block == 1 ? weight.columns : kPieceBytes / (kTilePanels * kPanelRows * element);
+  for (int64_t k = 0; k < weight.columns; k += piece) {
+    const int64_t columns = std::min(piece, weight.columns - k);
+    const char* w = weight.panel(panel) + k * kPanelRows * element;
     for (int64_t block = first_block; block < end_block; ++block) {
-      const int64_t row = blocks.first_row(block);
       const int64_t rows = blocks.rows(block);
-      family.kernel[rows - 1](packed + row * x_row_bytes, weight.panel(panel), stride, weight.columns, panels, tile);
-      char* out = static_cast<char*>(y.data) + (row * y.stride[0] + column) * y_element;
-      for (int64_t r = 0; r < rows; ++r) {
-        store(tile + r * kTileStride, params.bias.data ? bias : nullptr, count, out + r * y.stride[0] * y_element, y.dtype);
-      }
+      const char* x = packed + blocks.first_row(block) * x_row_bytes + k * rows * (family.pairs ? 2 : 4);
+      family.kernel[rows - 1](x, w, stride, columns, panels, k > 0, tiles[block - first_block]);
+    }
+  }
+  const vn_tensor& y = params.y;
+  const int64_t y_element = dtype_size(y.dtype);
+  for (int64_t block = first_block; block < end_block; ++block) {
+    const int64_t row = blocks.first_row(block);
+    char* out = static_cast<char*>(y.data) + (row * y.stride[0] + panel * kPanelRows) * y_element;
+    for (int64_t r = 0; r < blocks.rows(block); ++r) {
+      store(tiles[block - first_block] + r * kTileStride, bias, count, out + r * y.stride[0] * y_element, y.dtype);
     }
   }
 }
 
 void Call::multiply() const {
   const int64_t panel_bytes = std::max<int64_t>(1, weight.panel_stride * dtype_size(weight.dtype));
-  const int64_t group = family.panels[blocks.rows(0) - 1];
-  const int64_t span = std::max(group, kTaskBytes / panel_bytes / group * group);  // panels of a task
+  const int64_t least = kTaskBytes / panel_bytes;
+  const int64_t even = weight.panels / (kTasks * device.pool.size());
+  const int64_t span = std::max(kTilePanels, std::max(least, even) / kTilePanels * kTilePanels);  // panels of a task
   const int64_t columns = (weight.panels + span - 1) / span;
   // Blocks are split among tasks only where panels alone cannot keep the threads busy to the end.
   const int64_t wanted = std::max<int64_t>(1, 4 * device.pool.size() / columns);
@@ -150,7 +179,8 @@ void Call::multiply() const {
 int64_t gemm_workspace_size(const Weight& weight, int32_t x_dtype, int64_t max_rows) {
   const int64_t element = choose(weight, x_dtype).pairs ? 2 : 4;
   int64_t bytes;
-  if (__builtin_mul_overflow(padded_columns(weight), element, &bytes) || __builtin_mul_overflow(bytes, max_rows, &bytes)) {
+  if (__builtin_mul_overflow(padded_columns(weight), element, &bytes) ||
+      __builtin_mul_overflow(bytes, max_rows, &bytes)) {
     return INT64_MAX;
   }
   return bytes;

@@ -40,10 +40,13 @@ struct Bf16 {
 constexpr int64_t kAhead = 1024;  // bytes that a panel is fetched in advance
 
 template <typename W, int kRows, int kPanels>
-VN_INLINE void multiply(const float* x, const char* w, int64_t stride, int64_t columns, float* tile) {
+VN_INLINE void multiply(const float* x, const char* w, int64_t stride, int64_t columns, bool resume,
+                         float* tile) {
   __m256 sums[kRows][kPanels * 2];
   for (int r = 0; r < kRows; ++r) {
-    for (int h = 0; h < kPanels * 2; ++h) sums[r][h] = _mm256_setzero_ps();
+    for (int h = 0; h < kPanels * 2; ++h) {
+      sums[r][h] = resume ? _mm256_loadu_ps(tile + r * kTileStride + h * 8) : _mm256_setzero_ps();
+    }
   }
   const int64_t lines = (columns + W::kSteps - 1) / W::kSteps;
   for (int64_t i = 0; i < lines; ++i) {
@@ -68,29 +71,32 @@ VN_INLINE void multiply(const float* x, const char* w, int64_t stride, int64_t c
 constexpr int best_panels(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
 
 template <typename W, int kRows>
-void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, int64_t panels, float* tile) {
+void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume,
+            float* tile) {
   const float* x = static_cast<const float*>(packed);
   if constexpr (best_panels(kRows) == 4) {
-    if (panels == 4) return multiply<W, kRows, 4>(x, w, stride, columns, tile);
+    if (panels == 4) return multiply<W, kRows, 4>(x, w, stride, columns, resume, tile);
   }
   if constexpr (best_panels(kRows) >= 2) {
-    for (; panels >= 2; panels -= 2, w += 2 * stride, tile += 32) multiply<W, kRows, 2>(x, w, stride, columns, tile);
+    for (; panels >= 2; panels -= 2, w += 2 * stride, tile += 32) {
+      multiply<W, kRows, 2>(x, w, stride, columns, resume, tile);
+    }
   }
-  for (; panels >= 1; --panels, w += stride, tile += 16) multiply<W, kRows, 1>(x, w, stride, columns, tile);
+  for (; panels >= 1; --panels, w += stride, tile += 16) multiply<W, kRows, 1>(x, w, stride, columns, resume, tile);
 }
 
 template <typename W>
 constexpr GemmFamily kFamily{
     false,
     6,
-    {4, 2, 2, 1, 1, 1},
     {kernel<W, 1>, kernel<W, 2>, kernel<W, 3>, kernel<W, 4>, kernel<W, 5>, kernel<W, 6>}};
 
 // f32 to BF16, to nearest even, in integers.
 VN_INLINE __m128i round_bf16(__m256 x) {
   const __m256i bits = _mm256_castps_si256(x);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
+  const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+  const __m256i rounded = _mm256_srli_epi32(sum, 16);
   const __m256i quiet = _mm256_or_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(0x40));
   const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
   const __m256i chosen = _mm256_blendv_epi8(rounded, quiet, nan);
@@ -105,7 +111,8 @@ VN_INLINE void store_eight(__m256 value, int64_t count, char* y, int32_t dtype) 
   if (dtype == VN_DTYPE_F32) {
     _mm256_storeu_ps(reinterpret_cast<float*>(out), value);
   } else {
-    const __m128i halves = dtype == VN_DTYPE_BF16 ? round_bf16(value) : _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT);
+    const __m128i halves =
+        dtype == VN_DTYPE_BF16 ? round_bf16(value) : _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), halves);
   }
   if (count != 8) __builtin_memcpy(y, buffer, static_cast<size_t>(bytes));
@@ -116,7 +123,8 @@ void store(const float* tile, const float* bias, int64_t count, void* y, int32_t
   for (int64_t i = 0; i < count; i += 8) {
     __m256 value = _mm256_loadu_ps(tile + i);
     if (bias) value = _mm256_add_ps(value, _mm256_loadu_ps(bias + i));
-    store_eight(value, count - i < 8 ? count - i : 8, static_cast<char*>(y) + i * (dtype == VN_DTYPE_F32 ? 4 : 2), dtype);
+    char* out = static_cast<char*>(y) + i * (dtype == VN_DTYPE_F32 ? 4 : 2);
+    store_eight(value, count - i < 8 ? count - i : 8, out, dtype);
   }
 }
 

@@ -1,9 +1,9 @@
-// GEMM kernels for AVX-512 without BF16 products: W is widened to f32 in registers, acc = fma(x[k][r], w[k][0..15], acc).
-// A BF16 line holds pairs (k, k + 1): the even k is the low half shifted up, the odd k the high half as it stands; the
-// even one is added first, so that k ascends as in every other family.
+// GEMM kernels for AVX-512 without BF16 products: W is widened to f32 in registers, acc = fma(x[k][r], w[k][0..15],
+// acc). A BF16 line holds pairs (k, k + 1): the even k is the low half shifted up, the odd k the high half as it
+// stands; the even one is added first, so that k ascends as in every other family.
 //
-// Everything here has internal linkage and no header brings inline functions in: this file's instructions must not reach
-// a processor that lacks them.
+// Everything here has internal linkage and no header brings inline functions in: this file's instructions must not
+// reach a processor that lacks them.
 #include "cpu/gemm_kernels.h"
 
 // GCC warns inside its own header about the deliberately undefined operand of unmasked intrinsics.
@@ -44,10 +44,13 @@ struct Bf16 {
 constexpr int64_t kAhead = 1024;  // bytes that a panel is fetched in advance
 
 template <typename W, int kRows, int kPanels>
-VN_INLINE void multiply(const float* x, const char* w, int64_t stride, int64_t columns, float* tile) {
+VN_INLINE void multiply(const float* x, const char* w, int64_t stride, int64_t columns, bool resume,
+                         float* tile) {
   __m512 sums[kRows][kPanels];
   for (int r = 0; r < kRows; ++r) {
-    for (int p = 0; p < kPanels; ++p) sums[r][p] = _mm512_setzero_ps();
+    for (int p = 0; p < kPanels; ++p) {
+      sums[r][p] = resume ? _mm512_loadu_ps(tile + r * kTileStride + p * 16) : _mm512_setzero_ps();
+    }
   }
   const int64_t lines = (columns + W::kSteps - 1) / W::kSteps;
   for (int64_t i = 0; i < lines; ++i) {
@@ -75,20 +78,22 @@ VN_INLINE void multiply(const float* x, const char* w, int64_t stride, int64_t c
 constexpr int best_panels(int rows) { return rows <= 6 ? 4 : 2; }
 
 template <typename W, int kRows>
-void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, int64_t panels, float* tile) {
+void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume,
+            float* tile) {
   const float* x = static_cast<const float*>(packed);
   if constexpr (best_panels(kRows) == 4) {
-    if (panels == 4) return multiply<W, kRows, 4>(x, w, stride, columns, tile);
+    if (panels == 4) return multiply<W, kRows, 4>(x, w, stride, columns, resume, tile);
   }
-  for (; panels >= 2; panels -= 2, w += 2 * stride, tile += 32) multiply<W, kRows, 2>(x, w, stride, columns, tile);
-  if (panels == 1) multiply<W, kRows, 1>(x, w, stride, columns, tile);
+  for (; panels >= 2; panels -= 2, w += 2 * stride, tile += 32) {
+    multiply<W, kRows, 2>(x, w, stride, columns, resume, tile);
+  }
+  if (panels == 1) multiply<W, kRows, 1>(x, w, stride, columns, resume, tile);
 }
 
 template <typename W>
 constexpr GemmFamily kFamily{
     false,
     12,
-    {4, 4, 4, 4, 4, 4, 2, 2, 2, 2, 2, 2},
     {kernel<W, 1>, kernel<W, 2>, kernel<W, 3>, kernel<W, 4>, kernel<W, 5>, kernel<W, 6>, kernel<W, 7>, kernel<W, 8>,
      kernel<W, 9>, kernel<W, 10>, kernel<W, 11>, kernel<W, 12>}};
 
@@ -96,7 +101,8 @@ constexpr GemmFamily kFamily{
 VN_INLINE __m256i round_bf16(__m512 x) {
   const __m512i bits = _mm512_castps_si512(x);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd), 16);
+  const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+  const __m512i rounded = _mm512_srli_epi32(sum, 16);
   const __m512i quiet = _mm512_or_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
   return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), quiet));
 }

@@ -1,8 +1,9 @@
 // What an instruction set gives to the GEMM driver (gemm.cpp): for each dtype of W a family of kernels.
 //
-// A kernel multiplies one block of x (1..max_rows rows, packed [columns][rows]) with up to kTilePanels panels of W and leaves
-// f32 sums in a tile, row r at tile + r * kTileStride. Each output has one accumulator, fed in ascending k from zero: the
-// sums do not depend on how many rows or panels the kernel was given, and that is what makes results batch-invariant.
+// A kernel multiplies one block of x (1..max_rows rows, packed [columns][rows]) with up to kTilePanels panels of W and
+// leaves f32 sums in a tile, row r at tile + r * kTileStride. Each output has one accumulator, fed in ascending k from
+// zero, or from what the tile holds already: the sums do not depend on how many rows or panels the kernel was given,
+// nor on where K was cut (at even k), and that is what makes results batch-invariant.
 //
 // Only plain declarations here: files compiled for other instruction sets include it.
 #pragma once
@@ -16,15 +17,16 @@ namespace vn::cpu {
 
 constexpr int64_t kTilePanels = 4;
 constexpr int64_t kTileStride = kTilePanels * 16;
-constexpr int64_t kMaxBlockRows = 14;
+constexpr int64_t kMaxBlockRows = 12;
 
-// x: packed rows; w: the first panel; stride: bytes from panel to panel; columns: unpadded.
-using GemmKernel = void (*)(const void* x, const char* w, int64_t stride, int64_t columns, int64_t panels, float* tile);
+// x and w: packed, at the first k; stride: bytes from panel to panel; columns: of this call, unpadded; resume: go on
+// from the tile's sums.
+using GemmKernel = void (*)(const void* x, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume,
+                            float* tile);
 
 struct GemmFamily {
-  bool pairs;         // x is packed as BF16, [columns / 2][rows][2]; else as F32, [columns][rows]
+  bool pairs;  // x is packed as BF16, [columns / 2][rows][2]; else as F32, [columns][rows]
   int32_t max_rows;
-  int32_t panels[kMaxBlockRows];     // that kernel[rows - 1] takes at its best; it accepts 1..kTilePanels
   GemmKernel kernel[kMaxBlockRows];  // by rows - 1
 };
 

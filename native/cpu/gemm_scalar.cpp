@@ -8,12 +8,17 @@ namespace vn::cpu {
 namespace {
 
 template <typename T, int kRows>
-void kernel(const void* packed_x, const char* w, int64_t stride, int64_t columns, int64_t panels, float* tile) {
+void kernel(const void* packed_x, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume,
+            float* tile) {
   constexpr int64_t kGroup = std::is_same_v<T, bf16> ? 2 : 1;
   const float* x = static_cast<const float*>(packed_x);
   for (int64_t p = 0; p < panels; ++p) {
     const T* panel = reinterpret_cast<const T*>(w + p * stride);
-    float sums[kRows][kPanelRows] = {};
+    float* out = tile + p * kPanelRows;
+    float sums[kRows][kPanelRows];
+    for (int r = 0; r < kRows; ++r) {
+      for (int64_t j = 0; j < kPanelRows; ++j) sums[r][j] = resume ? out[r * kTileStride + j] : 0.0f;
+    }
     for (int64_t k = 0; k < columns; ++k) {
       const T* line = panel + k / kGroup * (kGroup * kPanelRows) + k % kGroup;
       float values[kPanelRows];
@@ -23,7 +28,7 @@ void kernel(const void* packed_x, const char* w, int64_t stride, int64_t columns
       }
     }
     for (int r = 0; r < kRows; ++r) {
-      for (int64_t j = 0; j < kPanelRows; ++j) tile[r * kTileStride + p * kPanelRows + j] = sums[r][j];
+      for (int64_t j = 0; j < kPanelRows; ++j) out[r * kTileStride + j] = sums[r][j];
     }
   }
 }
@@ -37,7 +42,7 @@ void store(const float* tile, const float* bias, int64_t count, void* y, int32_t
 }
 
 template <typename T>
-constexpr GemmFamily kFamily{false, 4, {4, 4, 4, 4}, {kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>}};
+constexpr GemmFamily kFamily{false, 4, {kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>}};
 
 }  // namespace
 

@@ -3,9 +3,16 @@
 
 #include <cstdint>
 
+#include "vllm_native.h"
+
 namespace vn::cpu {
 
-enum class Isa : int32_t { kScalar = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Bf16 = 3 };
+enum class Isa : int32_t {
+  kScalar = VN_ISA_SCALAR,
+  kAvx2 = VN_ISA_AVX2,
+  kAvx512 = VN_ISA_AVX512,
+  kAvx512Bf16 = VN_ISA_AVX512_BF16
+};
 
 // The best that the processor and the operating system support.
 Isa detect_isa();

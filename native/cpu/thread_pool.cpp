@@ -13,6 +13,9 @@ namespace vn::cpu {
 
 namespace {
 
+// A waiting thread holds its core for a moment, then gives it to whoever wants it, because that may be the very thread
+// it waits for when the machine is busy, and at last sleeps.
+constexpr auto kSpinAlone = std::chrono::microseconds(2);
 constexpr auto kSpin = std::chrono::microseconds(50);
 
 inline void relax() {
@@ -32,14 +35,17 @@ int usable_cores() {
 // Spins until value differs from old or the time is up, then sleeps until it differs.
 template <typename T>
 void await_change(const std::atomic<T>& value, T old) {
-  const auto deadline = std::chrono::steady_clock::now() + kSpin;
+  const auto start = std::chrono::steady_clock::now();
   while (value.load(std::memory_order_acquire) == old) {
     for (int i = 0; i < 64; ++i) {
       if (value.load(std::memory_order_acquire) != old) return;
       relax();
     }
-    if (std::chrono::steady_clock::now() >= deadline) {
+    const auto waited = std::chrono::steady_clock::now() - start;
+    if (waited >= kSpin) {
       value.wait(old, std::memory_order_acquire);
+    } else if (waited >= kSpinAlone) {
+      std::this_thread::yield();
     }
   }
 }
@@ -62,14 +68,23 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::run(Job job) {
   job_ = job;
   next_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<int32_t>(workers_.size()), std::memory_order_relaxed);
+  state_.store(kOpen, std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   work();
-  for (int32_t left = running_.load(std::memory_order_acquire); left != 0;
-       left = running_.load(std::memory_order_acquire)) {
-    await_change(running_, left);
+  // Only workers that have joined are waited for: one that comes late, on a busy machine, finds the door closed.
+  for (uint32_t joined = state_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen; joined != 0;
+       joined = state_.load(std::memory_order_acquire)) {
+    await_change(state_, joined);
   }
+}
+
+bool ThreadPool::join() {
+  uint32_t state = state_.load(std::memory_order_acquire);
+  while (state & kOpen) {
+    if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) return true;
+  }
+  return false;
 }
 
 void ThreadPool::work() {
@@ -86,8 +101,9 @@ void ThreadPool::worker_loop() {
     await_change(epoch_, seen);
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_.load()) return;
+    if (!join()) continue;
     work();
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+    if (state_.fetch_sub(1, std::memory_order_acq_rel) == 1) state_.notify_one();  // closed, and the last one out
   }
 }
 

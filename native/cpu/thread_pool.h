@@ -1,5 +1,5 @@
-// Threads that share one loop at a time. Idle workers spin for a moment, because the next loop of a step usually follows
-// within microseconds, then sleep in the kernel.
+// Threads that share one loop at a time. Idle workers spin for a moment, because the next loop of a step usually
+// follows within microseconds, then sleep in the kernel.
 #pragma once
 
 #include <atomic>
@@ -20,8 +20,8 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(begin, end) on disjoint ranges that cover [0, count), of `grain` items each (the last may be shorter), and
-  // returns when all are done. Which thread takes which range is not fixed: results must not depend on it.
+  // Calls body(begin, end) on disjoint ranges that cover [0, count), of `grain` items each (the last may be shorter),
+  // and returns when all are done. Which thread takes which range is not fixed: results must not depend on it.
   template <typename Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
     if (count <= 0) return;
@@ -46,13 +46,16 @@ class ThreadPool {
 
   void run(Job job);
   void work();
+  bool join();
   void worker_loop();
+
+  static constexpr uint32_t kOpen = 1u << 31;
 
   std::vector<std::thread> workers_;
   Job job_{};
   alignas(64) std::atomic<uint32_t> epoch_{0};    // a change means a new job, or the end
   alignas(64) std::atomic<int64_t> next_{0};      // first item not yet taken
-  alignas(64) std::atomic<int32_t> running_{0};   // workers that have not finished the job
+  alignas(64) std::atomic<uint32_t> state_{0};    // kOpen while workers may join the job, plus those that have
   std::atomic<bool> stop_{false};
 };
 

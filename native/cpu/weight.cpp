@@ -33,7 +33,8 @@ Weight* weight_create(Device& device, int32_t use, int32_t dtype, int64_t rows, 
   Weight weight{&device, use, dtype, rows, columns, 1, 0, 0, 0, nullptr};
   const bool fits = lay_out(weight);
   if (fits && weight.bytes > 0) {
-    void* data = mmap(nullptr, static_cast<size_t>(weight.bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* data = mmap(nullptr, static_cast<size_t>(weight.bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                      -1, 0);
     if (data != MAP_FAILED) weight.data = data;
   }
   if (!fits || (weight.bytes > 0 && !weight.data)) {

@@ -1,6 +1,6 @@
-// Random weights for benchmarks: value(seed, row, column) = scale * u, u uniform in (-1, 1) from a counter-based hash, so
-// that neither layout, nor dtype, nor instructions, nor number of threads changes the draw. The hash is a 64-bit mix of
-// (seed, row) as key, then two rounds of xor-shift and multiply of (key, column) in 32 bits, which vectorise.
+// Random weights for benchmarks: value(seed, row, column) = scale * u, u uniform in (-1, 1) from a counter-based hash,
+// so that neither layout, nor dtype, nor instructions, nor number of threads changes the draw. The hash is a 64-bit mix
+// of (seed, row) as key, then two rounds of xor-shift and multiply of (key, column) in 32 bits, which vectorise.
 #include <cmath>
 
 #include "cpu/convert.h"

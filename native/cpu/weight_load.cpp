@@ -1,5 +1,5 @@
-// Packs a host matrix into a weight, converting on the way, straight from its source: no second copy of the model exists
-// at any time, and a memory-mapped checkpoint is read once, front to back.
+// Packs a host matrix into a weight, converting on the way, straight from its source: no second copy of the model
+// exists at any time, and a memory-mapped checkpoint is read once, front to back.
 #include "cpu/convert_span.h"
 #include "cpu/weight_pack.h"
 

@@ -9,7 +9,7 @@
 
 namespace vn::cpu {
 
-constexpr int64_t kPackColumns = 64;  // a piece: 16 rows of it lie in the L1 cache, and a row's part is whole cache lines
+constexpr int64_t kPackColumns = 64;  // a piece: 16 rows of it lie in L1, and a row's part is whole cache lines
 
 // out[g][row] = piece[row][g] for `groups` items of each row; an item is one element, or a pair of BF16.
 template <typename Item>
@@ -45,8 +45,8 @@ void pack_panel_rows(Weight& weight, int64_t begin, int64_t end, Produce&& produ
       interleave_rows(reinterpret_cast<uint32_t*>(out), reinterpret_cast<const uint32_t*>(piece),
                       kPackColumns / weight.group, end - begin, groups);
     } else {
-      interleave_rows(reinterpret_cast<uint16_t*>(out), reinterpret_cast<const uint16_t*>(piece), kPackColumns, end - begin,
-                      groups);
+      interleave_rows(reinterpret_cast<uint16_t*>(out), reinterpret_cast<const uint16_t*>(piece), kPackColumns,
+                      end - begin, groups);
     }
   }
 }

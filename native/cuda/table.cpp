@@ -3,6 +3,7 @@
 #include "cuda/buffer.h"
 #include "cuda/device.h"
 #include "cuda/host.h"
+#include "cuda/ops.h"
 #include "cuda/stream.h"
 
 namespace vn::cuda {
@@ -65,23 +66,46 @@ void fill_memory(BackendTable& table) {
   };
 }
 
-// Weights, graphs and operations: each answers VN_UNSUPPORTED until it is written.
-void fill_computation(BackendTable& table) {
-  table.weight_create = [](void*, int32_t, int32_t, int64_t, int64_t, void**) { return not_computed("weight_create"); };
-  table.weight_destroy = [](void*) {};
-  table.weight_load = [](void*, int64_t, int64_t, const void*, int32_t, int64_t) {
-    return not_computed("weight_load");
+Weight& weight_of(void* weight) { return *static_cast<Weight*>(weight); }
+
+void fill_weights(BackendTable& table) {
+  table.weight_create = [](void* device, int32_t use, int32_t dtype, int64_t rows, int64_t columns, void** out) {
+    return enter([&] { *out = weight_create(device_of(device), use, dtype, rows, columns); });
   };
-  table.weight_fill = [](void*, uint64_t, float) { return not_computed("weight_fill"); };
-  table.weight_bytes = [](void*) -> int64_t { return 0; };
-  table.gemm_workspace_size = [](void*, int32_t, int64_t) -> int64_t { return 0; };
-  table.attention_workspace_size = [](void*, int64_t, int32_t, int32_t, int64_t) -> int64_t { return 0; };
-  table.sample_workspace_size = [](void*, int64_t, int64_t) -> int64_t { return 0; };
+  table.weight_destroy = [](void* weight) { weight_destroy(static_cast<Weight*>(weight)); };
+  table.weight_load = [](void* weight, int64_t first_row, int64_t rows, const void* source, int32_t source_dtype,
+                         int64_t row_stride) {
+    return enter([&] { weight_load(weight_of(weight), first_row, rows, source, source_dtype, row_stride); });
+  };
+  table.weight_fill = [](void* weight, uint64_t seed, float scale) {
+    return enter([&] { weight_fill(weight_of(weight), seed, scale); });
+  };
+  table.weight_bytes = [](void* weight) { return weight_bytes(weight_of(weight)); };
+  table.gemm_workspace_size = [](void* weight, int32_t x_dtype, int64_t max_rows) {
+    return gemm_workspace_size(weight_of(weight), x_dtype, max_rows);
+  };
+  table.attention_workspace_size = [](void* device, int64_t tokens, int32_t heads, int32_t dim, int64_t length) {
+    return attention_workspace_size(device_of(device), tokens, heads, dim, length);
+  };
+  table.sample_workspace_size = [](void* device, int64_t rows, int64_t vocab) {
+    return sample_workspace_size(device_of(device), rows, vocab);
+  };
+}
+
+template <typename Params, void (*Op)(const Stream&, const Params&)>
+int32_t run(void* stream, const Params* params) {
+  return enter([&] {
+    stream_of(stream).device.activate();
+    Op(stream_of(stream), *params);
+  });
+}
+
+void fill_operations(BackendTable& table) {
   table.graph_begin = [](void*) { return not_computed("graph_begin"); };
   table.graph_end = [](void*, void**) { return not_computed("graph_end"); };
   table.graph_launch = [](void*, void*) { return not_computed("graph_launch"); };
   table.graph_destroy = [](void*) {};
-#define VN_FILL_ENTRY(name, params_type) table.name = [](void*, const params_type*) { return not_computed(#name); };
+#define VN_FILL_ENTRY(name, params_type) table.name = run<params_type, cuda::name>;
   VN_FOR_EACH_OP(VN_FILL_ENTRY)
 #undef VN_FILL_ENTRY
 }
@@ -92,7 +116,8 @@ BackendTable make_table() {
   table.struct_size = sizeof table;
   fill_lifetimes(table);
   fill_memory(table);
-  fill_computation(table);
+  fill_weights(table);
+  fill_operations(table);
   return table;
 }
 

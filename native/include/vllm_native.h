@@ -88,6 +88,12 @@ extern "C" {
 #define VN_ROPE_NEOX 1        /* pairs (i, i + d/2) */
 #define VN_ROPE_INTERLEAVED 2 /* pairs (2i, 2i + 1) */
 
+/* Instruction sets of a CPU, each with all before it. */
+#define VN_ISA_SCALAR 1
+#define VN_ISA_AVX2 2 /* with FMA and F16C */
+#define VN_ISA_AVX512 3 /* F, BW, DQ, VL */
+#define VN_ISA_AVX512_BF16 4
+
 /* Capabilities in vn_device_info.flags. */
 #define VN_DEVICE_HAS_GRAPHS 1
 #define VN_DEVICE_HAS_FP8 2
@@ -137,6 +143,8 @@ typedef struct vn_device_options {
   uint32_t struct_size;
   int32_t num_threads;   /* CPU: threads that compute, the caller included; 0 = one for each core this process may use */
   void *foreign_context; /* CUDA: a CUcontext of the application; NULL = the device's primary context */
+  int32_t isa_limit;     /* CPU: the best instruction set to use, VN_ISA_...; 0 = the best that there is */
+  int32_t reserved;
 } vn_device_options;
 
 typedef struct vn_device_info {
@@ -145,7 +153,7 @@ typedef struct vn_device_info {
   int32_t ordinal;
   int32_t num_threads; /* CPU threads, or SMs of a GPU */
   int32_t flags;       /* VN_DEVICE_HAS_... */
-  int32_t capability;  /* CUDA: major * 10 + minor; CPU: 0 scalar, 1 AVX2, 2 AVX-512, 3 AVX-512 BF16 */
+  int32_t capability;  /* CUDA: major * 10 + minor; CPU: the VN_ISA_... in use */
   int64_t total_memory; /* bytes */
   int64_t free_memory;  /* bytes, now */
   char name[128];

@@ -1,6 +1,7 @@
-// Measures vn_gemm against what the machine can do: bytes per second at M = 1 beside a loop that only reads, operations per
-// second at prefill beside a loop that only multiplies, and the speed of loading and filling weights. Not a test.
-// Usage: bench_gemm [threads [seconds per figure]]. Limits and results are both taken from the fastest tenth of repeated runs.
+// Measures vn_gemm against what the machine can do: bytes per second at M = 1 beside a loop that only reads, operations
+// per second at prefill beside a loop that only multiplies, and the speed of loading and filling weights. Not a test.
+// Usage: bench_gemm [threads [seconds per figure [VN_ISA_... at most]]]. Limits and results are both taken from the
+// fastest tenth of repeated runs.
 #include <time.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@
 namespace {
 
 int g_threads = 2;
+int g_isa = 0;
 double g_seconds = 0.5;
 
 // With one thread, time on the processor: other processes then disturb caches only.
@@ -48,12 +50,41 @@ double time_of(const std::function<void()>& call) {
   return times[times.size() / 10];
 }
 
-void on_all_threads(const std::function<void(int)>& body) {
-  std::vector<std::thread> threads;
-  for (int i = 1; i < g_threads; ++i) threads.emplace_back(body, i);
-  body(0);
-  for (auto& thread : threads) thread.join();
-}
+// Threads that wait, spinning, for a body to run: starting new ones would take longer than what is measured.
+class Crew {
+ public:
+  explicit Crew(int threads) {
+    for (int i = 1; i < threads; ++i) {
+      threads_.emplace_back([this, i] {
+        for (int64_t seen = 0;;) {
+          while (turn_.load() == seen) std::this_thread::yield();
+          seen = turn_.load();
+          if (!body_) return;
+          (*body_)(i);
+          ++done_;
+        }
+      });
+    }
+  }
+  ~Crew() {
+    body_ = nullptr;
+    ++turn_;
+    for (auto& thread : threads_) thread.join();
+  }
+  void run(const std::function<void(int)>& body) {
+    body_ = &body;
+    done_ = 0;
+    ++turn_;
+    body(0);
+    while (done_ != static_cast<int>(threads_.size())) std::this_thread::yield();
+  }
+
+ private:
+  const std::function<void(int)>* body_ = nullptr;
+  std::atomic<int64_t> turn_{0};
+  std::atomic<int> done_{0};
+  std::vector<std::thread> threads_;
+};
 
 void require(int32_t status) {
   if (status != VN_OK) {
@@ -120,26 +151,29 @@ __attribute__((target("avx512f"))) int64_t read_lines(const char* data, size_t b
 
 volatile double g_sink;
 
-double peak(double (*loop)(int64_t), double operations) {
-  constexpr int64_t kRounds = 400000;
-  const double seconds = time_of([&] { on_all_threads([&](int) { g_sink = loop(kRounds); }); });
+double peak(Crew& crew, double (*loop)(int64_t), double operations) {
+  constexpr int64_t kRounds = 100000;
+  const double seconds = time_of([&] { crew.run([&](int) { g_sink = loop(kRounds); }); });
   return static_cast<double>(g_threads) * kRounds * kChains * operations / seconds;
 }
 
-// The best of several ways to read; pieces are taken as they come, so that a slow thread does not hold the other up.
-double read_bandwidth(const char* data, size_t bytes) {
-  constexpr size_t kPiece = size_t{1} << 20;
+// The best of several ways to read. A run reads the next 16 MB, as much as a product at M = 1 does; pieces are taken as
+// they come, so that a slow thread does not hold the other up.
+double read_bandwidth(Crew& crew, const char* data, size_t bytes) {
+  constexpr size_t kPiece = size_t{256} << 10, kRun = size_t{16} << 20;
   double best = 0;
+  size_t start = 0;
   for (int64_t (*loop)(const char*, size_t) : {read_lines<1>, read_lines<2>, read_lines<4>, read_lines<8>}) {
     const double seconds = time_of([&] {
-      std::atomic<size_t> next{0};
-      on_all_threads([&](int) {
-        for (size_t at = next.fetch_add(kPiece); at + kPiece <= bytes; at = next.fetch_add(kPiece)) {
+      std::atomic<size_t> next{start};
+      crew.run([&](int) {
+        for (size_t at = next.fetch_add(kPiece); at < start + kRun; at = next.fetch_add(kPiece)) {
           g_sink = static_cast<double>(loop(data + at, kPiece));
         }
       });
+      start = (start + kRun) % bytes;
     });
-    best = std::max(best, static_cast<double>(bytes) / seconds);
+    best = std::max(best, static_cast<double>(kRun) / seconds);
   }
   return best;
 }
@@ -150,6 +184,7 @@ struct Machine {
     vn_device_options options{};
     options.struct_size = sizeof options;
     options.num_threads = g_threads;
+    options.isa_limit = g_isa;
     require(vn_device_create(VN_DEVICE_CPU, 0, &options, &device));
     require(vn_stream_create(device, VN_STREAM_COMPUTE, nullptr, &stream));
   }
@@ -201,6 +236,7 @@ double gemm_time(Machine& machine, std::vector<vn_weight*>& weights, int32_t x_d
 int main(int argc, char** argv) {
   if (argc > 1) g_threads = std::atoi(argv[1]);
   if (argc > 2) g_seconds = std::atof(argv[2]);
+  if (argc > 3) g_isa = std::atoi(argv[3]);
   Machine machine;
   vn_device_info info{};
   info.struct_size = sizeof info;
@@ -209,13 +245,14 @@ int main(int argc, char** argv) {
 
   double peak_bf16 = 1, peak_f32 = 1, bandwidth = 1;
 #if defined(__x86_64__)
-  if (info.capability == 3) {
+  if (info.capability >= VN_ISA_AVX512_BF16) {
     constexpr size_t kBytes = size_t{512} << 20;
     char* data = static_cast<char*>(machine.buffer(kBytes));
     std::fill(data, data + kBytes, char{1});
-    bandwidth = read_bandwidth(data, kBytes);
-    peak_bf16 = peak(multiply_bf16, 64);
-    peak_f32 = peak(multiply_f32, 32);
+    Crew crew(g_threads);
+    bandwidth = read_bandwidth(crew, data, kBytes);
+    peak_bf16 = peak(crew, multiply_bf16, 64);
+    peak_f32 = peak(crew, multiply_f32, 32);
     std::printf("peak: VDPBF16PS %.0f GFLOP/s, FMA %.0f GFLOP/s, read %.1f GB/s\n", peak_bf16 * 1e-9, peak_f32 * 1e-9,
                 bandwidth * 1e-9);
   }
@@ -227,11 +264,12 @@ int main(int argc, char** argv) {
                {VN_DTYPE_F32, VN_DTYPE_F32}};
   const struct {
     int64_t n, k;
-  } shapes[] = {{2048, 2048}, {5632, 2048}, {2048, 5632}};
+  } shapes[] = {{2048, 2048}, {5632, 2048}, {2048, 5632}, {2048, 16384}};
   for (const auto& kind : kinds) {
     for (const auto& shape : shapes) {
       if (kind.w != VN_DTYPE_BF16 && shape.k == shape.n) continue;
-      std::vector<vn_weight*> weights(static_cast<size_t>((int64_t{400} << 20) / (shape.n * shape.k * size_of(kind.w)) + 1));
+      const int64_t copies = (int64_t{400} << 20) / (shape.n * shape.k * size_of(kind.w)) + 1;
+      std::vector<vn_weight*> weights(static_cast<size_t>(copies));
       for (size_t i = 0; i < weights.size(); ++i) {
         require(vn_weight_create(machine.device, VN_WEIGHT_GEMM, kind.w, shape.n, shape.k, &weights[i]));
         require(vn_weight_fill(weights[i], i, 0.05f));
@@ -241,7 +279,8 @@ int main(int argc, char** argv) {
       const double bytes = static_cast<double>(shape.n * shape.k * size_of(kind.w));
       for (int64_t m : {1, 4, 8}) {
         const double seconds = gemm_time(machine, weights, kind.x, m, shape.n, shape.k);
-        std::printf("  M=%ld %.1f GB/s (%.0f%%)", static_cast<long>(m), bytes / seconds * 1e-9, bytes / seconds / bandwidth * 100);
+        const double rate = bytes / seconds;
+        std::printf("  M=%ld %.1f GB/s (%.0f%%)", static_cast<long>(m), rate * 1e-9, rate / bandwidth * 100);
       }
       const double top = kind.w == VN_DTYPE_BF16 && kind.x == VN_DTYPE_BF16 ? peak_bf16 : peak_f32;
       for (int64_t m : {16, 64, 512}) {

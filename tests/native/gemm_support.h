@@ -1,5 +1,5 @@
-// What the tests of weights, GEMM and embedding share: host values of any floating dtype, written here a second time and
-// differently from the library; a device with its stream; guarded outputs.
+// What the tests of weights, GEMM and embedding share: host values of any floating dtype, written here a second time
+// and differently from the library; a device with its stream; guarded outputs.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -86,6 +86,9 @@ class Matrix {
   }
   void* data() { return bytes_.data(); }
   const void* row(int64_t r) const { return bytes_.data() + r * stride_ * size_of(dtype_); }
+  void copy_row(int64_t to, const Matrix& source, int64_t from) {
+    std::memcpy(bytes_.data() + to * stride_ * size_of(dtype_), source.row(from), row_bytes());
+  }
   size_t row_bytes() const { return static_cast<size_t>(columns_ * size_of(dtype_)); }
   int32_t dtype() const { return dtype_; }
   int64_t rows() const { return rows_; }
@@ -122,10 +125,11 @@ Matrix random_matrix(Engine& engine, int32_t dtype, int64_t rows, int64_t column
 }
 
 struct Cpu {
-  explicit Cpu(int threads = 0) {
+  explicit Cpu(int threads = 0, int32_t isa_limit = 0) {
     vn_device_options options{};
     options.struct_size = sizeof options;
     options.num_threads = threads;
+    options.isa_limit = isa_limit;
     EXPECT_EQ(VN_OK, vn_device_create(VN_DEVICE_CPU, 0, &options, &device)) << vn_last_error();
     EXPECT_EQ(VN_OK, vn_stream_create(device, VN_STREAM_COMPUTE, nullptr, &stream)) << vn_last_error();
   }
@@ -138,6 +142,17 @@ struct Cpu {
   vn_device* device = nullptr;
   vn_stream* stream = nullptr;
 };
+
+// Every VN_ISA_... that this machine can run.
+inline std::vector<int32_t> instruction_sets() {
+  Cpu best(1);
+  vn_device_info info{};
+  info.struct_size = sizeof info;
+  EXPECT_EQ(VN_OK, vn_device_get_info(best.device, &info));
+  std::vector<int32_t> sets;
+  for (int32_t isa = VN_ISA_SCALAR; isa <= info.capability; ++isa) sets.push_back(isa);
+  return sets;
+}
 
 struct Weight {
   Weight(Cpu& cpu, int32_t use, int32_t dtype, int64_t rows, int64_t columns) {

@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "isa_under_test.h"
 #include "vllm_native.h"
 
 namespace vn_test {
@@ -21,6 +22,7 @@ struct Cpu {
     vn_device_options options{};
     options.struct_size = sizeof options;
     options.num_threads = threads;
+    options.isa_limit = isa_under_test();
     EXPECT_EQ(VN_OK, vn_device_create(VN_DEVICE_CPU, 0, &options, &device)) << vn_last_error();
     EXPECT_EQ(VN_OK, vn_stream_create(device, VN_STREAM_COMPUTE, nullptr, &stream)) << vn_last_error();
   }

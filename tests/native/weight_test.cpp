@@ -1,14 +1,20 @@
 // Weights: loading from every dtype at any row, padding, random fill, sizes; and vn_buffer_load's conversions.
 #include "gemm_support.h"
 
+#include <string>
+
 namespace {
 
 using namespace vn_test;
 
 constexpr int32_t kUses[] = {VN_WEIGHT_GEMM, VN_WEIGHT_LOOKUP};
 
-TEST(Weight, LoadsEveryDtypeIntoEveryDtype) {
-  Cpu cpu;
+class WeightOnIsa : public ::testing::TestWithParam<int32_t> {};
+INSTANTIATE_TEST_SUITE_P(EveryIsa, WeightOnIsa, ::testing::ValuesIn(instruction_sets()),
+                         [](const auto& test) { return "Isa" + std::to_string(test.param); });
+
+TEST_P(WeightOnIsa, LoadsEveryDtypeIntoEveryDtype) {
+  Cpu cpu(0, GetParam());
   std::mt19937 engine(3);
   for (int32_t use : kUses) {
     for (int32_t dtype : kDtypes) {
@@ -31,8 +37,8 @@ TEST(Weight, LoadsEveryDtypeIntoEveryDtype) {
 }
 
 // Pieces at rows that are no multiple of a panel, in any order, leave their neighbours alone.
-TEST(Weight, MergesAtOddRows) {
-  Cpu cpu;
+TEST_P(WeightOnIsa, MergesAtOddRows) {
+  Cpu cpu(0, GetParam());
   std::mt19937 engine(4);
   for (int32_t use : kUses) {
     for (int32_t dtype : kDtypes) {
@@ -56,14 +62,15 @@ TEST(Weight, MergesAtOddRows) {
   }
 }
 
-TEST(Weight, FillIsUniformAndDependsOnPlaceAlone) {
-  Cpu cpu, single(1);
+TEST_P(WeightOnIsa, FillIsUniformAndDependsOnPlaceAlone) {
+  Cpu cpu(0, GetParam()), single(1);
   constexpr int64_t kRows = 300, kColumns = 701;
   const double scales[] = {1.0, 0.02, 3.0};
   for (int32_t dtype : kDtypes) {
     for (double scale : scales) {
-      Matrix first(VN_DTYPE_F32, kRows, kColumns), again(VN_DTYPE_F32, kRows, kColumns), other(VN_DTYPE_F32, kRows, kColumns);
-      Weight packed(cpu, VN_WEIGHT_GEMM, dtype, kRows, kColumns), plain(single, VN_WEIGHT_LOOKUP, dtype, kRows, kColumns);
+      Matrix first(VN_DTYPE_F32, kRows, kColumns), again(first), other(first);
+      Weight packed(cpu, VN_WEIGHT_GEMM, dtype, kRows, kColumns);
+      Weight plain(single, VN_WEIGHT_LOOKUP, dtype, kRows, kColumns);
       ASSERT_EQ(VN_OK, vn_weight_fill(packed.handle, 11, static_cast<float>(scale)));
       ASSERT_EQ(VN_OK, vn_weight_fill(plain.handle, 11, static_cast<float>(scale)));
       read_rows(cpu, packed, first, all_ids(kRows));
@@ -94,8 +101,8 @@ TEST(Weight, FillIsUniformAndDependsOnPlaceAlone) {
   }
 }
 
-TEST(Weight, FillWithZeroScaleIsZero) {
-  Cpu cpu;
+TEST_P(WeightOnIsa, FillWithZeroScaleIsZero) {
+  Cpu cpu(0, GetParam());
   Weight weight(cpu, VN_WEIGHT_GEMM, VN_DTYPE_BF16, 17, 5);
   ASSERT_EQ(VN_OK, vn_weight_fill(weight.handle, 1, 0.0f));
   Matrix out(VN_DTYPE_F32, 17, 5);
@@ -123,8 +130,8 @@ TEST(Weight, BytesCountPadding) {
 }
 
 // Special values survive conversion by vn_buffer_load: infinities, NaN, the largest and the subnormal numbers, ties.
-TEST(Weight, BufferLoadConverts) {
-  Cpu cpu;
+TEST_P(WeightOnIsa, BufferLoadConverts) {
+  Cpu cpu(0, GetParam());
   std::vector<double> values = {0.0, -0.0, 1.0, -1.0, 65504.0, 0x1p-24, 0x3p-24, 0x1.5p-20, 0x1p-14, 0x1.ffcp-15,
                                 1 + 0x1p-11, 1 + 0x3p-11, 1 + 0x1p-8, 1 + 0x3p-8, 1 + 0x1.00001p-8, 3.0e-8, -2.5e-5};
   std::mt19937 engine(9);
@@ -175,7 +182,8 @@ TEST(Weight, BufferLoadConverts) {
 TEST(Weight, TooLargeIsRefusedInWords) {
   Cpu cpu;
   vn_weight* weight = nullptr;
-  const int32_t status = vn_weight_create(cpu.device, VN_WEIGHT_GEMM, VN_DTYPE_F32, int64_t{1} << 22, int64_t{1} << 21, &weight);
+  const int32_t status =
+      vn_weight_create(cpu.device, VN_WEIGHT_GEMM, VN_DTYPE_F32, int64_t{1} << 22, int64_t{1} << 21, &weight);
   if (status == VN_OK) {  // a system that promises memory it does not have
     vn_weight_destroy(weight);
     GTEST_SKIP();

@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "c20b3d8ec725b0211b2f772b27a02a819f6cc7a95731b33ba518e2ec930d90ab";
+    public const string HeaderSha256 = "22c4024c8e787dff44a7e7e59baacd074d7cccf1fc4d5107161044dd832f147c";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;
@@ -28,10 +28,12 @@ internal static unsafe class AbiInfo
         ("vn_library_options.reserved", 12),
         ("vn_library_options.log", 16),
         ("vn_library_options.log_user", 24),
-        ("vn_device_options", 16),
+        ("vn_device_options", 24),
         ("vn_device_options.struct_size", 0),
         ("vn_device_options.num_threads", 4),
         ("vn_device_options.foreign_context", 8),
+        ("vn_device_options.isa_limit", 16),
+        ("vn_device_options.reserved", 20),
         ("vn_device_info", 168),
         ("vn_device_info.struct_size", 0),
         ("vn_device_info.kind", 4),
@@ -251,6 +253,8 @@ internal static unsafe class AbiInfo
             table.Add(("vn_device_options.struct_size", (byte*)&s.StructSize - (byte*)&s));
             table.Add(("vn_device_options.num_threads", (byte*)&s.NumThreads - (byte*)&s));
             table.Add(("vn_device_options.foreign_context", (byte*)&s.ForeignContext - (byte*)&s));
+            table.Add(("vn_device_options.isa_limit", (byte*)&s.IsaLimit - (byte*)&s));
+            table.Add(("vn_device_options.reserved", (byte*)&s.Reserved - (byte*)&s));
         }
         {
             DeviceInfo s = default;

@@ -86,6 +86,14 @@ internal static class NativeConstants
     public const int RopeNeox = 1;
     /// <summary>pairs (2i, 2i + 1)</summary>
     public const int RopeInterleaved = 2;
+    /// <summary>Instruction sets of a CPU, each with all before it.</summary>
+    public const int IsaScalar = 1;
+    /// <summary>with FMA and F16C</summary>
+    public const int IsaAVX2 = 2;
+    /// <summary>F, BW, DQ, VL</summary>
+    public const int IsaAVX512 = 3;
+    /// <summary>VN_ISA_AVX512_BF16</summary>
+    public const int IsaAVX512BF16 = 4;
     /// <summary>Capabilities in vn_device_info.flags.</summary>
     public const int DeviceHasGraphs = 1;
     /// <summary>VN_DEVICE_HAS_FP8</summary>

@@ -69,6 +69,12 @@ internal unsafe struct DeviceOptions
 
     /// <summary>CUDA: a CUcontext of the application; NULL = the device's primary context</summary>
     public nint ForeignContext;
+
+    /// <summary>CPU: the best instruction set to use, VN_ISA_...; 0 = the best that there is</summary>
+    public int IsaLimit;
+
+    /// <summary>The C field reserved (int32_t).</summary>
+    public int Reserved;
 }
 
 /// <summary>The C struct vn_device_info.</summary>
@@ -93,7 +99,7 @@ internal unsafe struct DeviceInfo
     /// <summary>VN_DEVICE_HAS_...</summary>
     public int Flags;
 
-    /// <summary>CUDA: major * 10 + minor; CPU: 0 scalar, 1 AVX2, 2 AVX-512, 3 AVX-512 BF16</summary>
+    /// <summary>CUDA: major * 10 + minor; CPU: the VN_ISA_... in use</summary>
     public int Capability;
 
     /// <summary>bytes</summary>

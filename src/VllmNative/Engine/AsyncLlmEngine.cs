@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using VllmNative.Diagnostics;
-using VllmNative.Models;
 using VllmNative.Outputs;
 using VllmNative.Requests;
 using VllmNative.Tensors;
@@ -39,6 +38,9 @@ public sealed class AsyncLlmEngine : IDisposable
 
     /// <summary>Sampling parameters of completions that bring none: those of generation_config.json, then the defaults.</summary>
     public SamplingParams DefaultSamplingParams => _requests.Defaults(chat: false);
+
+    /// <summary>Sampling parameters of chats that bring none: as <see cref="DefaultSamplingParams"/>, but up to the end of the context.</summary>
+    public SamplingParams ChatDefaults => _requests.Defaults(chat: true);
 
     /// <summary>Loads a model and starts the engine.</summary>
     /// <param name="options">What to load and how.</param>
@@ -100,8 +102,6 @@ public sealed class AsyncLlmEngine : IDisposable
     /// <summary>Checks a request without starting it.</summary>
     internal OutputProcessor Prepare(Prompt prompt, SamplingParams? parameters, string? requestId) =>
         _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId);
-
-    internal SamplingParams ChatDefaults => _requests.Defaults(chat: true);
 
     /// <summary>Waits for the end of a submitted request.</summary>
     internal async Task<RequestOutput> FinishAsync(OutputProcessor processor, CancellationToken cancellationToken)

@@ -1,3 +1,4 @@
+using VllmNative.Diagnostics;
 using VllmNative.Tensors;
 
 namespace VllmNative.Engine;

@@ -2,6 +2,7 @@ using VllmNative.Diagnostics;
 using VllmNative.Loading;
 using VllmNative.Outputs;
 using VllmNative.Requests;
+using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
 namespace VllmNative.Engine;

@@ -1,4 +1,3 @@
-using VllmNative.Bindings;
 using VllmNative.Sampling;
 using VllmNative.Steps;
 using VllmNative.Tensors;
@@ -23,7 +22,7 @@ internal sealed class BatchBuilder(BatchBuffers buffers, Sampler sampler)
     {
         foreach (ref readonly SamplingUpdate update in plan.SamplingUpdates.Span)
         {
-            sampler.SetRow(update.Row, new SamplingRow
+            sampler.Settings.Set(update.Row, new SamplingSettings
             {
                 Seed = update.Seed,
                 Temperature = update.Temperature,

@@ -1,4 +1,3 @@
-using VllmNative.Bindings;
 using VllmNative.Layers;
 using VllmNative.Models;
 using VllmNative.Sampling;
@@ -64,7 +63,8 @@ internal sealed class ModelRunner : IDisposable
         result.Begin(plan.StepId);
         _builder.Upload(plan);
         CopyBlocks(plan);
-        Prepare(plan);
+        BatchInputs inputs = InputsOf(plan);
+        _device.PrepareBatch(inputs);
         ForwardContext context = ContextOf(plan);
         Tensor hidden = _model.Forward(context);
         int samples = plan.NumLogits;
@@ -73,7 +73,7 @@ internal sealed class ModelRunner : IDisposable
             Sample(plan, context, hidden, samples);
         }
 
-        Commit(plan, samples);
+        Commit(plan, inputs, samples);
         _sampler.Download(samples, plan.MaxTopLogprobs);
         _device.CopyToHost(_buffers.RowFlagsHost.Data, _buffers.RowFlags.Data, plan.Rows.Count * sizeof(int));
         _device.Synchronize();
@@ -101,33 +101,28 @@ internal sealed class ModelRunner : IDisposable
         }
     }
 
-    private void Prepare(StepPlan plan)
+    private BatchInputs InputsOf(StepPlan plan)
     {
         int rows = plan.Rows.Count;
         int tokens = plan.NumTokens;
-        var p = new BatchPrepareParams
+        return new BatchInputs
         {
-            NumGroups = 1,
             VocabSize = _model.Config.VocabSize,
-            NumBlocks = _kv.NumBlocks,
-            NumRowUpdates = plan.RowUpdates.Count,
-            NumTableUpdates = plan.TableUpdates.Count,
-            RowUpdates = Int32Matrix(_buffers.RowUpdates, plan.RowUpdates.Count, 4),
-            TableUpdates = Int32Matrix(_buffers.TableUpdates, plan.TableUpdates.Count, 4),
-            StepRows = StepRows(rows).ToNative(),
-            StepIds = Tensor.Vector(_buffers.StepIds.Data, DataType.Int32, plan.TokenIds.Count).ToNative(),
-            LastToken = _buffers.LastToken.ToNative(),
-            ComputedLen = _buffers.ComputedLength.ToNative(),
-            BlockTables = _buffers.BlockTables.ToNative(),
-            OutTokenIds = _buffers.TokenIds.Take(tokens).ToNative(),
-            OutPositions = _buffers.Positions.Take(tokens).ToNative(),
-            OutQueryStart = _buffers.QueryStart.Take(rows + 1).ToNative(),
-            OutSeqLens = _buffers.SequenceLengths.Take(rows).ToNative(),
-            OutSlotMapping = Tensor.Matrix(_buffers.SlotMapping.Data, DataType.Int64, 1, tokens).ToNative(),
-            OutRowFlags = _buffers.RowFlags.Take(rows).ToNative(),
+            Kv = _kv,
+            RowUpdates = Int32Matrix(_buffers.RowUpdates, plan.RowUpdates.Count),
+            TableUpdates = Int32Matrix(_buffers.TableUpdates, plan.TableUpdates.Count),
+            StepRows = Int32Matrix(_buffers.StepRows, rows),
+            StepIds = Tensor.Vector(_buffers.StepIds.Data, DataType.Int32, plan.TokenIds.Count),
+            LastToken = _buffers.LastToken,
+            ComputedLength = _buffers.ComputedLength,
+            BlockTables = _buffers.BlockTables,
+            TokenIds = _buffers.TokenIds.Take(tokens),
+            Positions = _buffers.Positions.Take(tokens),
+            QueryStart = _buffers.QueryStart.Take(rows + 1),
+            SequenceLengths = _buffers.SequenceLengths.Take(rows),
+            SlotMapping = Tensor.Matrix(_buffers.SlotMapping.Data, DataType.Int64, 1, tokens),
+            RowFlags = _buffers.RowFlags.Take(rows),
         };
-        p.BlockSize[0] = _kv.Group.BlockSize;
-        _device.PrepareBatch(ref p);
     }
 
     private ForwardContext ContextOf(StepPlan plan) => new()
@@ -142,14 +137,14 @@ internal sealed class ModelRunner : IDisposable
         Positions = _buffers.Positions.Take(plan.NumTokens),
         QueryStart = _buffers.QueryStart.Take(plan.Rows.Count + 1),
         SequenceLengths = _buffers.SequenceLengths.Take(plan.Rows.Count),
-        StepRows = StepRows(plan.Rows.Count),
+        StepRows = Int32Matrix(_buffers.StepRows, plan.Rows.Count),
         SlotMapping = Tensor.Vector(_buffers.SlotMapping.Data, DataType.Int64, plan.NumTokens),
         BlockTable = _buffers.BlockTables.At(0),
     };
 
     private void Sample(StepPlan plan, in ForwardContext context, Tensor hidden, int samples)
     {
-        Tensor sampleRows = SampleRows(samples);
+        Tensor sampleRows = Int32Matrix(_buffers.SampleRows, samples);
         Tensor selected = Tensor.Matrix(_selected.Data, _model.Type, samples, _model.Hidden);
         _device.GatherRows(hidden, sampleRows, selected);
         Tensor logits = Logits(samples);
@@ -168,25 +163,11 @@ internal sealed class ModelRunner : IDisposable
         });
     }
 
-    private void Commit(StepPlan plan, int samples)
+    private void Commit(StepPlan plan, in BatchInputs inputs, int samples)
     {
         Tensor counts = plan.AnyPenalties ? _sampler.Counts : default;
-        var p = new BatchCommitParams
-        {
-            StepRows = StepRows(plan.Rows.Count).ToNative(),
-            LastToken = _buffers.LastToken.ToNative(),
-            ComputedLen = _buffers.ComputedLength.ToNative(),
-            Counts = counts.ToNative(),
-            Sampling = counts.IsPresent ? _sampler.Settings : 0,
-        };
-        if (samples > 0)
-        {
-            p.SampleRows = SampleRows(samples).ToNative();
-            p.SampledIds = _sampler.Ids(samples).ToNative();
-            p.SampleFlags = _sampler.Flags(samples).ToNative();
-        }
-
-        _device.CommitBatch(ref p);
+        Tensor sampleRows = samples > 0 ? Int32Matrix(_buffers.SampleRows, samples) : default;
+        _device.CommitBatch(inputs, sampleRows, _sampler.Ids(samples), _sampler.Flags(samples), counts, _sampler.Settings);
     }
 
     private unsafe void Read(StepPlan plan, StepResult result, int samples)
@@ -220,10 +201,6 @@ internal sealed class ModelRunner : IDisposable
         }
     }
 
-    private Tensor StepRows(int rows) => Tensor.Matrix(_buffers.StepRows.Data, DataType.Int32, rows, 4);
-
-    private Tensor SampleRows(int samples) => Tensor.Matrix(_buffers.SampleRows.Data, DataType.Int32, samples, 4);
-
-    private static NativeTensor Int32Matrix(StagedArray<int> array, int rows, int columns) =>
-        Tensor.Matrix(array.Data, DataType.Int32, rows, columns).ToNative();
+    // Tables of four words a row.
+    private static Tensor Int32Matrix(StagedArray<int> array, int rows) => Tensor.Matrix(array.Data, DataType.Int32, rows, 4);
 }

@@ -1,4 +1,3 @@
-using VllmNative.Bindings;
 using VllmNative.Tensors;
 
 namespace VllmNative.Layers;
@@ -30,26 +29,25 @@ internal sealed class Attention(
         kNorm?.ForwardHeads(context, k);
         rotary.Apply(context, q, k);
 
-        ref readonly KvCacheView cache = ref context.Kv.ViewOf(layer);
+        ref readonly var cache = ref context.Kv.ViewOf(layer);
         context.Device.CacheWrite(k, v, context.SlotMapping, cache);
-        var p = new AttentionParams
-        {
-            Q = q.ToNative(),
-            Out = attended.Heads(0, shape.QueryHeads, shape.HeadDim).ToNative(),
-            QueryStart = context.QueryStart.ToNative(),
-            SeqLens = context.SequenceLengths.ToNative(),
-            StepRows = context.StepRows.ToNative(),
-            BlockTable = context.BlockTable.ToNative(),
-            Cache = cache,
-            Scale = shape.Scale,
-            Softcap = shape.SoftCap,
-            Window = shape.Window,
-            MaxQueryLen = context.MaxQueryLength,
-            MaxSeqLen = context.MaxSequenceLength,
-            Workspace = context.Workspace.Data,
-            WorkspaceBytes = context.Workspace.Bytes,
-        };
-        context.Device.PagedAttention(ref p);
+        context.Device.PagedAttention(
+            new AttentionInputs
+            {
+                Query = q,
+                Output = attended.Heads(0, shape.QueryHeads, shape.HeadDim),
+                QueryStart = context.QueryStart,
+                SequenceLengths = context.SequenceLengths,
+                StepRows = context.StepRows,
+                BlockTable = context.BlockTable,
+                MaxQueryLength = context.MaxQueryLength,
+                MaxSequenceLength = context.MaxSequenceLength,
+                Workspace = context.Workspace,
+                Scale = shape.Scale,
+                SoftCap = shape.SoftCap,
+                Window = shape.Window,
+            },
+            cache);
         output.Forward(context, attended, delta);
     }
 

@@ -3,7 +3,7 @@ using VllmNative.Tensors;
 namespace VllmNative.Layers;
 
 /// <summary>down(activation(gate(x)) * up(x)), gate and up merged.</summary>
-internal sealed class GatedMlp(Linear gateUp, Linear down, int activation) : IDisposable
+internal sealed class GatedMlp(Linear gateUp, Linear down, ActivationFunction activation) : IDisposable
 {
     internal Linear GateUp => gateUp;
 

@@ -1,4 +1,3 @@
-using VllmNative.Bindings;
 using VllmNative.Tensors;
 
 namespace VllmNative.Layers;
@@ -29,7 +28,7 @@ internal sealed class RotaryEmbedding : IDisposable
 
     /// <summary>Rotates q and k [tokens, heads, dim] in place.</summary>
     internal void Apply(in ForwardContext context, Tensor q, Tensor k) =>
-        context.Device.Rope(Table(context.NumTokens), q, k, NativeConstants.RopeNeox);
+        context.Device.Rope(Table(context.NumTokens), q, k, RopeStyle.NeoX);
 
     public void Dispose()
     {

@@ -1,4 +1,3 @@
-using VllmNative.Bindings;
 using VllmNative.Diagnostics;
 using VllmNative.Layers;
 using VllmNative.Loading;
@@ -100,11 +99,11 @@ internal sealed class DecoderBuilder(Device device, DecoderSpec spec, DataType t
         return rotary;
     }
 
-    private static int ActivationOf(string name) => name switch
+    private static ActivationFunction ActivationOf(string name) => name switch
     {
-        "silu" or "swish" => NativeConstants.ActivationSilu,
-        "gelu" => NativeConstants.ActivationGelu,
-        "gelu_pytorch_tanh" or "gelu_new" or "gelu_fast" => NativeConstants.ActivationGeluTanh,
+        "silu" or "swish" => ActivationFunction.Silu,
+        "gelu" => ActivationFunction.Gelu,
+        "gelu_pytorch_tanh" or "gelu_new" or "gelu_fast" => ActivationFunction.GeluTanh,
         _ => throw new ModelFormatException("config.json", "hidden_act", $"is \"{name}\", supported are silu, gelu, gelu_pytorch_tanh"),
     };
 }

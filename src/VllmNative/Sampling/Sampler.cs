@@ -1,4 +1,3 @@
-using VllmNative.Bindings;
 using VllmNative.Tensors;
 
 namespace VllmNative.Sampling;
@@ -17,8 +16,7 @@ internal sealed unsafe class Sampler : IDisposable
     private readonly Device _device;
     private readonly int _maxSeqs;
     private readonly int _vocabulary;
-    private readonly DeviceBuffer _settings;
-    private readonly DeviceBuffer _settingsHost;
+    private readonly SamplingTable _settings;
     private readonly DeviceBuffer _countUpdates;
     private readonly DeviceBuffer _countUpdatesHost;
     private readonly DeviceBuffer _outputs;
@@ -36,8 +34,7 @@ internal sealed unsafe class Sampler : IDisposable
         _device = device;
         _maxSeqs = maxSeqs;
         _vocabulary = vocabulary;
-        _settings = device.Allocate((long)maxSeqs * sizeof(SamplingRow));
-        _settingsHost = device.AllocateHost(sizeof(SamplingRow));
+        _settings = new SamplingTable(device, maxSeqs);
         _countUpdates = device.Allocate(CountChunk * 4 * sizeof(int));
         _countUpdatesHost = device.AllocateHost(CountChunk * 4 * sizeof(int));
         long outputBytes = SamplerOutputs.BytesFor(maxSeqs, MaxTopLogprobs);
@@ -49,7 +46,7 @@ internal sealed unsafe class Sampler : IDisposable
     }
 
     /// <summary>The settings of all request rows, for operations that need them.</summary>
-    internal nint Settings => _settings.Data;
+    internal SamplingTable Settings => _settings;
 
     /// <summary>[count slots, vocabulary], or absent while nobody counts.</summary>
     internal Tensor Counts => _counts is null ? default : Tensor.Matrix(_counts.Data, DataType.Int32, _maxSeqs, _vocabulary);
@@ -61,15 +58,6 @@ internal sealed unsafe class Sampler : IDisposable
 
     /// <summary>The results of the last step in host memory, valid after <see cref="Download"/> and a synchronisation.</summary>
     internal SamplerOutputs Host => _hostOutputs;
-
-    /// <summary>Sets how a request row samples.</summary>
-    internal void SetRow(int row, in SamplingRow settings)
-    {
-        *(SamplingRow*)_settingsHost.Data = settings;
-        _device.CopyToDevice(_settings.Data + (row * sizeof(SamplingRow)), _settingsHost.Data, sizeof(SamplingRow));
-        // The one staging entry is written again for the next row.
-        _device.Synchronize();
-    }
 
     /// <summary>Clears a count slot and counts the tokens of a request in it.</summary>
     internal void CountTokens(int slot, ReadOnlySpan<int> tokens, int promptLength)
@@ -111,23 +99,11 @@ internal sealed unsafe class Sampler : IDisposable
 
         if (batch.AnyPenalties)
         {
-            _device.Penalize(batch.Logits, batch.SampleRows, Counts, Settings, _maxSeqs);
+            _device.Penalize(batch.Logits, batch.SampleRows, Counts, _settings);
         }
 
-        var p = new SampleParams
-        {
-            AllGreedy = batch.AllGreedy ? 1 : 0,
-            Logits = batch.Logits.ToNative(),
-            SampleRows = batch.SampleRows.ToNative(),
-            Sampling = Settings,
-            MaxSeqs = _maxSeqs,
-            OutIds = Ids(rows).ToNative(),
-            OutFlags = Flags(rows).ToNative(),
-            Workspace = _workspace.Data,
-            WorkspaceBytes = _workspace.Bytes,
-        };
-        _device.Sample(ref p);
-
+        var workspace = new Workspace(_workspace.Data, _workspace.Bytes);
+        _device.Sample(batch.Logits, batch.SampleRows, _settings, batch.AllGreedy, Ids(rows), Flags(rows), workspace);
         if (batch.TopLogprobs >= 0)
         {
             int top = Math.Min(batch.TopLogprobs, _vocabulary);
@@ -158,7 +134,6 @@ internal sealed unsafe class Sampler : IDisposable
     public void Dispose()
     {
         _settings.Dispose();
-        _settingsHost.Dispose();
         _countUpdates.Dispose();
         _countUpdatesHost.Dispose();
         _outputs.Dispose();

@@ -5,20 +5,49 @@ namespace VllmNative.Tensors;
 /// <summary>The operations on the device-resident batch state and on KV blocks.</summary>
 internal static unsafe class BatchOps
 {
-    internal static void PrepareBatch(this Device device, ref BatchPrepareParams p)
+    internal static void PrepareBatch(this Device device, in BatchInputs inputs)
     {
-        fixed (BatchPrepareParams* pointer = &p)
+        var p = new BatchPrepareParams
         {
-            Status.Check(NativeMethods.vn_batch_prepare(device.Stream, pointer));
-        }
+            NumGroups = 1,
+            VocabSize = inputs.VocabSize,
+            NumBlocks = inputs.Kv.NumBlocks,
+            NumRowUpdates = (int)inputs.RowUpdates.Dim0,
+            NumTableUpdates = (int)inputs.TableUpdates.Dim0,
+            RowUpdates = inputs.RowUpdates.ToNative(),
+            TableUpdates = inputs.TableUpdates.ToNative(),
+            StepRows = inputs.StepRows.ToNative(),
+            StepIds = inputs.StepIds.ToNative(),
+            LastToken = inputs.LastToken.ToNative(),
+            ComputedLen = inputs.ComputedLength.ToNative(),
+            BlockTables = inputs.BlockTables.ToNative(),
+            OutTokenIds = inputs.TokenIds.ToNative(),
+            OutPositions = inputs.Positions.ToNative(),
+            OutQueryStart = inputs.QueryStart.ToNative(),
+            OutSeqLens = inputs.SequenceLengths.ToNative(),
+            OutSlotMapping = inputs.SlotMapping.ToNative(),
+            OutRowFlags = inputs.RowFlags.ToNative(),
+        };
+        p.BlockSize[0] = inputs.Kv.Group.BlockSize;
+        Status.Check(NativeMethods.vn_batch_prepare(device.Stream, &p));
     }
 
-    internal static void CommitBatch(this Device device, ref BatchCommitParams p)
+    /// <summary>Ends a step on the device; sampleRows is absent when nothing was sampled, counts when nobody counts.</summary>
+    internal static void CommitBatch(
+        this Device device, in BatchInputs inputs, Tensor sampleRows, Tensor ids, Tensor flags, Tensor counts, SamplingTable settings)
     {
-        fixed (BatchCommitParams* pointer = &p)
+        var p = new BatchCommitParams
         {
-            Status.Check(NativeMethods.vn_batch_commit(device.Stream, pointer));
-        }
+            StepRows = inputs.StepRows.ToNative(),
+            LastToken = inputs.LastToken.ToNative(),
+            ComputedLen = inputs.ComputedLength.ToNative(),
+            SampleRows = sampleRows.ToNative(),
+            SampledIds = ids.ToNative(),
+            SampleFlags = flags.ToNative(),
+            Counts = counts.ToNative(),
+            Sampling = settings.Data,
+        };
+        Status.Check(NativeMethods.vn_batch_commit(device.Stream, &p));
     }
 
     /// <param name="device">Where the pool lies.</param>

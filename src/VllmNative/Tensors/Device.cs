@@ -1,5 +1,6 @@
 using System.Text;
 using VllmNative.Bindings;
+using VllmNative.Diagnostics;
 
 namespace VllmNative.Tensors;
 
@@ -29,7 +30,8 @@ internal sealed class Device : IDisposable
     internal static Device Create(DeviceKind kind, int ordinal, int threads)
     {
         var options = new DeviceOptions { NumThreads = threads };
-        return new Device(DeviceHandle.Create((int)kind, ordinal, options), kind);
+        int native = kind == DeviceKind.Cuda ? NativeConstants.DeviceCuda : NativeConstants.DeviceCpu;
+        return new Device(DeviceHandle.Create(native, ordinal, options), kind);
     }
 
     internal DeviceDescription Describe()

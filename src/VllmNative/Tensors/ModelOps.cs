@@ -58,9 +58,9 @@ internal static unsafe class ModelOps
         Status.Check(NativeMethods.vn_rope_cos_sin(device.Stream, &p));
     }
 
-    internal static void Rope(this Device device, Tensor cosSin, Tensor q, Tensor k, int style)
+    internal static void Rope(this Device device, Tensor cosSin, Tensor q, Tensor k, RopeStyle style)
     {
-        var p = new RopeParams { CosSin = cosSin.ToNative(), Q = q.ToNative(), K = k.ToNative(), Style = style };
+        var p = new RopeParams { CosSin = cosSin.ToNative(), Q = q.ToNative(), K = k.ToNative(), Style = (int)style };
         Status.Check(NativeMethods.vn_rope(device.Stream, &p));
     }
 
@@ -70,12 +70,26 @@ internal static unsafe class ModelOps
         Status.Check(NativeMethods.vn_cache_write(device.Stream, &p));
     }
 
-    internal static void PagedAttention(this Device device, ref AttentionParams p)
+    internal static void PagedAttention(this Device device, in AttentionInputs inputs, in KvCacheView cache)
     {
-        fixed (AttentionParams* pointer = &p)
+        var p = new AttentionParams
         {
-            Status.Check(NativeMethods.vn_attention_paged(device.Stream, pointer));
-        }
+            Q = inputs.Query.ToNative(),
+            Out = inputs.Output.ToNative(),
+            QueryStart = inputs.QueryStart.ToNative(),
+            SeqLens = inputs.SequenceLengths.ToNative(),
+            StepRows = inputs.StepRows.ToNative(),
+            BlockTable = inputs.BlockTable.ToNative(),
+            Cache = cache,
+            Scale = inputs.Scale,
+            Softcap = inputs.SoftCap,
+            Window = inputs.Window,
+            MaxQueryLen = inputs.MaxQueryLength,
+            MaxSeqLen = inputs.MaxSequenceLength,
+            Workspace = inputs.Workspace.Data,
+            WorkspaceBytes = inputs.Workspace.Bytes,
+        };
+        Status.Check(NativeMethods.vn_attention_paged(device.Stream, &p));
     }
 
     internal static long AttentionWorkspace(this Device device, long maxTokens, int queryHeads, int valueDim, long maxSequence)
@@ -84,9 +98,9 @@ internal static unsafe class ModelOps
         return bytes;
     }
 
-    internal static void GatedActivation(this Device device, int activation, Tensor x, Tensor output)
+    internal static void GatedActivation(this Device device, ActivationFunction activation, Tensor x, Tensor output)
     {
-        var p = new GatedActivationParams { Activation = activation, X = x.ToNative(), Out = output.ToNative() };
+        var p = new GatedActivationParams { Activation = (int)activation, X = x.ToNative(), Out = output.ToNative() };
         Status.Check(NativeMethods.vn_gated_activation(device.Stream, &p));
     }
 

@@ -23,25 +23,35 @@ internal static unsafe class SamplingOps
         Status.Check(NativeMethods.vn_token_counts(device.Stream, &p));
     }
 
-    internal static void Penalize(this Device device, Tensor logits, Tensor sampleRows, Tensor counts, nint sampling, int maxSeqs)
+    internal static void Penalize(this Device device, Tensor logits, Tensor sampleRows, Tensor counts, SamplingTable settings)
     {
         var p = new LogitsPenaltiesParams
         {
             Logits = logits.ToNative(),
             SampleRows = sampleRows.ToNative(),
             Counts = counts.ToNative(),
-            Sampling = sampling,
-            MaxSeqs = maxSeqs,
+            Sampling = settings.Data,
+            MaxSeqs = settings.Rows,
         };
         Status.Check(NativeMethods.vn_logits_penalties(device.Stream, &p));
     }
 
-    internal static void Sample(this Device device, ref SampleParams p)
+    internal static void Sample(
+        this Device device, Tensor logits, Tensor sampleRows, SamplingTable settings, bool allGreedy, Tensor ids, Tensor flags, Workspace workspace)
     {
-        fixed (SampleParams* pointer = &p)
+        var p = new SampleParams
         {
-            Status.Check(NativeMethods.vn_sample(device.Stream, pointer));
-        }
+            AllGreedy = allGreedy ? 1 : 0,
+            Logits = logits.ToNative(),
+            SampleRows = sampleRows.ToNative(),
+            Sampling = settings.Data,
+            MaxSeqs = settings.Rows,
+            OutIds = ids.ToNative(),
+            OutFlags = flags.ToNative(),
+            Workspace = workspace.Data,
+            WorkspaceBytes = workspace.Bytes,
+        };
+        Status.Check(NativeMethods.vn_sample(device.Stream, &p));
     }
 
     internal static long SampleWorkspace(this Device device, long maxRows, long vocabulary)

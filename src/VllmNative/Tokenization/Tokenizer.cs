@@ -16,6 +16,9 @@ public sealed class Tokenizer
     private readonly TokenDecoder _decoder;
     private readonly TokenizerConfig _config;
 
+    // Parsed when first asked for: plain completions do not depend on it.
+    private readonly Lazy<ChatTemplate?> _chatTemplate;
+
     private Tokenizer(TokenizerParts parts, TokenizerConfig config)
     {
         _vocabulary = parts.Vocabulary;
@@ -24,7 +27,7 @@ public sealed class Tokenizer
         BosTokenId = config.BosToken is { } bos ? _vocabulary.Find(bos) : null;
         EosTokenId = config.EosToken is { } eos ? _vocabulary.Find(eos) : null;
         _encoder = new TextEncoder(parts, parts.Template.With(config.AddBosToken, BosTokenId, config.AddEosToken, EosTokenId));
-        ChatTemplate = config.ChatTemplate is { } source ? ChatTemplate.Parse(source) : null;
+        _chatTemplate = new Lazy<ChatTemplate?>(() => config.ChatTemplate is { } source ? ChatTemplate.Parse(source) : null);
     }
 
     /// <summary>Number of tokens, added tokens included; ids run from 0 to this minus one.</summary>
@@ -37,7 +40,8 @@ public sealed class Tokenizer
     public int? EosTokenId { get; }
 
     /// <summary>The model's chat template; null when it has none.</summary>
-    public ChatTemplate? ChatTemplate { get; }
+    /// <exception cref="ChatTemplateException">The model has a template that does not parse.</exception>
+    public ChatTemplate? ChatTemplate => _chatTemplate.Value;
 
     /// <summary>Encodings of long texts seen before.</summary>
     public EncodingCache Cache { get; } = new(maxEntries: 1024, maxBytes: 32 * 1024 * 1024);

@@ -24,10 +24,11 @@ public sealed partial class FolderDependencyTests
         ["Execution"] = "Models Layers Sampling Tensors Parallel Requests Steps",
         ["Outputs"] = "Requests Tokenization",
         ["Metrics"] = "Requests",
-        ["Engine"] = "Requests Tokenization Steps Cache Scheduling Tensors Parallel Layers Loading Models Sampling Execution Outputs Metrics",
+        ["Engine"] = "Bindings Requests Tokenization Steps Cache Scheduling Tensors Parallel Layers Loading Models Sampling Execution Outputs Metrics",
     };
 
-    private const string OtherAssembliesMayUse = "Engine Requests Metrics Tokenization";
+    // Bindings for the exception that it throws; the rest of it is internal.
+    private const string OtherAssembliesMayUse = "Bindings Engine Requests Metrics Tokenization";
 
     [GeneratedRegex(@"\bVllmNative\.(\w+)")]
     private static partial Regex NamespaceReference();

@@ -82,7 +82,7 @@ internal static class Comparison
         switch (container)
         {
             case JinjaString text when item is JinjaString part:
-                context.ChargeText(text.Text.Length);
+                context.ChargeSearch(text.Text.Length, part.Text.Length);
                 return text.Text.Contains(part.Text, StringComparison.Ordinal);
             case JinjaString:
                 throw context.Fail($"'in <string>' requires a string on the left, found {item.TypeName}");

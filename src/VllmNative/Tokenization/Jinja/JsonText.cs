@@ -136,7 +136,7 @@ internal static class JsonText
         {
             if (indent >= 0)
             {
-                context.Charge(1 + (depth * indent / 16));
+                context.Charge(1 + (depth * indent / 32));
                 Output.Append("\n" + new string(' ', depth * indent));
             }
         }

@@ -40,8 +40,11 @@ internal sealed class RenderContext(TemplateLimits limits, DateTimeOffset now, C
             throw Fail($"a text of {length} characters is over the limit of {Limits.MaxOutputLength}");
         }
 
-        Charge(1 + (length / 16));
+        Charge(1 + (length / 32));
     }
+
+    /// <summary>Accounts for a search, which in the worst case compares the part at every position.</summary>
+    public void ChargeSearch(long length, long partLength) => Charge((1 + (length / 32)) * (1 + (partLength / 256)));
 
     public void Enter()
     {

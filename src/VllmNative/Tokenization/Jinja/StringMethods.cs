@@ -27,9 +27,10 @@ internal static class StringMethods
             "title" => (_, c) => Map(text, c, value => Title(value, char.IsLetter)),
             "capitalize" => (_, c) => Map(text, c, Capitalize),
             "replace" => (a, c) => Replace(text, a.RequireString(0, "old", c), a.RequireString(1, "new", c), a.Int(2, "count", -1, c), c),
-            "find" => (a, c) => new JinjaInt(text.Text.IndexOf(a.RequireString(0, "sub", c).Text, StringComparison.Ordinal)),
-            "rfind" => (a, c) => new JinjaInt(text.Text.LastIndexOf(a.RequireString(0, "sub", c).Text, StringComparison.Ordinal)),
-            "count" => (a, c) => new JinjaInt(a.RequireString(0, "sub", c).Text is { Length: > 0 } part ? text.Text.AsSpan().Count(part) : text.Text.Length + 1),
+            "find" => (a, c) => Position(text, text.Text.IndexOf(Part(text, a, c), StringComparison.Ordinal)),
+            "rfind" => (a, c) => Position(text, text.Text.LastIndexOf(Part(text, a, c), StringComparison.Ordinal)),
+            "count" => (a, c) => new JinjaInt(
+                Part(text, a, c) is { Length: > 0 } part ? text.Text.AsSpan().Count(part) : CodePoints.Count(text.Text) + 1),
             "join" => (a, c) => Sequences.Join(Sequences.Of(a.Require(0, "iterable", c), c), text, c),
             "isdigit" => (_, _) => JinjaBool.Of(text.Text.Length > 0 && text.Text.All(char.IsDigit)),
             "isalpha" => (_, _) => JinjaBool.Of(text.Text.Length > 0 && text.Text.All(char.IsLetter)),
@@ -74,7 +75,7 @@ internal static class StringMethods
 
     public static JinjaString Replace(JinjaString text, JinjaString old, JinjaString replacement, long count, RenderContext context)
     {
-        context.ChargeText(text.Text.Length);
+        context.ChargeSearch(text.Text.Length, old.Text.Length);
         if (old.Text.Length == 0)
         {
             throw context.Fail("replacing the empty string is not supported");
@@ -117,6 +118,15 @@ internal static class StringMethods
     }
 
     public static bool IsSpace(char c) => char.IsWhiteSpace(c) || c is >= '\x1c' and <= '\x1f';
+
+    private static string Part(JinjaString text, CallArguments arguments, RenderContext context)
+    {
+        string part = arguments.RequireString(0, "sub", context).Text;
+        context.ChargeSearch(text.Text.Length, part.Length);
+        return part;
+    }
+
+    private static JinjaInt Position(JinjaString text, int index) => new(index < 0 ? -1 : CodePoints.Count(text.Text[..index]));
 
     private static JinjaBool Affix(JinjaString text, CallArguments arguments, RenderContext context, Func<string, string, bool> matches)
     {
@@ -176,6 +186,8 @@ internal static class StringMethods
         {
             throw context.Fail("the separator must not be empty");
         }
+
+        context.ChargeSearch(text.Length, separator.Length);
 
         List<TextRange> parts = [];
         int start = 0;

@@ -8,8 +8,8 @@ internal sealed record TemplateLimits
     /// <summary>Longest template source.</summary>
     public int MaxSourceLength { get; init; } = 1 << 20;
 
-    /// <summary>Evaluated nodes, processed list items, and characters / 16 of every string made.</summary>
-    public long MaxSteps { get; init; } = 8_000_000;
+    /// <summary>Evaluated nodes, processed list items, and characters / 32 of every string made or read.</summary>
+    public long MaxSteps { get; init; } = 3_000_000;
 
     /// <summary>Characters of the result and of any string on the way.</summary>
     public int MaxOutputLength { get; init; } = 16 << 20;

@@ -1,9 +1,9 @@
 namespace VllmNative.Tokenization.PreTokenizers;
 
 /// <summary>Runs of one character class, up to a length counted in scalars: <c>\p{N}{1,3}</c> and the like.</summary>
-internal sealed class ClassRunScanner(byte mask, int maxLength) : SplitScanner
+internal sealed class ClassRunScanner(byte mask, int maxLength) : StepScanner
 {
-    public override bool Next(ReadOnlySpan<char> text, int from, out int start, out int end)
+    protected override bool Next(ReadOnlySpan<char> text, int from, out int start, out int end)
     {
         start = UnicodeClass.RunEndOutside(text, from, mask);
         end = start;

@@ -4,12 +4,12 @@ namespace VllmNative.Tokenization.PreTokenizers;
 /// <c>[ASCII punctuation][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+</c>,
 /// where numbers and control characters match nothing.
 /// </summary>
-internal sealed class DeepSeekScanner : SplitScanner
+internal sealed class DeepSeekScanner : StepScanner
 {
     private const byte Word = UnicodeClass.Letter | UnicodeClass.Mark;
     private const byte Marks = UnicodeClass.Punctuation | UnicodeClass.Symbol;
 
-    public override bool Next(ReadOnlySpan<char> text, int from, out int start, out int end)
+    protected override bool Next(ReadOnlySpan<char> text, int from, out int start, out int end)
     {
         for (start = from; start < text.Length;)
         {

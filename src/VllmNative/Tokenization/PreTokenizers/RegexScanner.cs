@@ -8,7 +8,7 @@ namespace VllmNative.Tokenization.PreTokenizers;
 /// <summary>
 /// Patterns that no hand-written scanner knows. The pattern comes from a model file, so it runs in linear time where
 /// .NET can (NonBacktracking), and under a time limit where it cannot. .NET patterns see UTF-16, so a character beyond
-/// the BMP is shown to the pattern as two copies of a BMP character of the same Unicode category.
+/// the BMP is shown to the pattern as a BMP character of the same Unicode category.
 /// </summary>
 internal sealed class RegexScanner : SplitScanner
 {
@@ -39,17 +39,25 @@ internal sealed class RegexScanner : SplitScanner
         }
     }
 
-    public override bool Next(ReadOnlySpan<char> text, int from, out int start, out int end) =>
-        throw new UnreachableException("regular expressions are run over a whole piece");
-
-    /// <summary>All non-empty matches, in order.</summary>
-    public void MatchAll(ReadOnlySpan<char> text, List<TextRange> matches)
+    public override void FindAll(ReadOnlySpan<char> text, List<TextRange> matches)
     {
-        char[]? stand = StandIns(text);
+        int first = matches.Count;
+        int[]? offsets = null;
+        ReadOnlySpan<char> subject = text.IndexOfAnyInRange('\uD800', '\uDBFF') < 0 ? text : StandIns(text, out offsets);
+        Match(subject, matches);
+        for (int i = first; offsets is not null && i < matches.Count; i++)
+        {
+            TextRange match = matches[i];
+            matches[i] = new TextRange(offsets[match.Start], offsets[match.End] - offsets[match.Start]);
+        }
+    }
+
+    private void Match(ReadOnlySpan<char> text, List<TextRange> matches)
+    {
         long started = Stopwatch.GetTimestamp();
         try
         {
-            foreach (ValueMatch match in _regex.EnumerateMatches(stand ?? text))
+            foreach (ValueMatch match in _regex.EnumerateMatches(text))
             {
                 if (match.Length > 0)
                 {
@@ -72,26 +80,24 @@ internal sealed class RegexScanner : SplitScanner
     private static InvalidRequestException TooSlow(int length) => new(
         "prompt", $"the tokenizer's split pattern took longer than {MatchLimit.TotalSeconds:0} s on a piece of {length} characters");
 
-    private static char[]? StandIns(ReadOnlySpan<char> text)
+    // One char per scalar, with the place in the text that each stands for.
+    private static ReadOnlySpan<char> StandIns(ReadOnlySpan<char> text, out int[] offsets)
     {
-        int first = text.IndexOfAnyInRange('\uD800', '\uDBFF');
-        if (first < 0)
+        char[] result = new char[text.Length];
+        offsets = new int[text.Length + 1];
+        int count = 0;
+        for (int i = 0; i < text.Length; i++)
         {
-            return null;
+            offsets[count] = i;
+            bool pair = i + 1 < text.Length && char.IsSurrogatePair(text[i], text[i + 1]);
+            result[count++] = pair
+                ? StandIn(CharUnicodeInfo.GetUnicodeCategory(char.ConvertToUtf32(text[i], text[i + 1])))
+                : text[i];
+            i += pair ? 1 : 0;
         }
 
-        char[] result = text.ToArray();
-        for (int i = first; i + 1 < result.Length; i++)
-        {
-            if (char.IsSurrogatePair(result[i], result[i + 1]))
-            {
-                char stand = StandIn(CharUnicodeInfo.GetUnicodeCategory(char.ConvertToUtf32(result[i], result[i + 1])));
-                result[i] = stand;
-                result[++i] = stand;
-            }
-        }
-
-        return result;
+        offsets[count] = text.Length;
+        return result.AsSpan(0, count);
     }
 
     // Rare characters of each category, so that a literal in a pattern is unlikely to name them.

@@ -13,25 +13,13 @@ internal sealed class SplitPreTokenizer(SplitScanner scanner, SplitBehavior beha
             int produced = output.Count;
             bool previous = false;
             int at = 0;
-            if (scanner is RegexScanner regex)
+            buffer.Matches.Clear();
+            scanner.FindAll(span, buffer.Matches);
+            foreach (TextRange match in buffer.Matches)
             {
-                buffer.Matches.Clear();
-                regex.MatchAll(span, buffer.Matches);
-                foreach (TextRange match in buffer.Matches)
-                {
-                    Emit(output, produced, piece.Start, at, match.Start, isMatch: invert, ref previous);
-                    Emit(output, produced, piece.Start, match.Start, match.End, isMatch: !invert, ref previous);
-                    at = match.End;
-                }
-            }
-            else
-            {
-                while (scanner.Next(span, at, out int start, out int end))
-                {
-                    Emit(output, produced, piece.Start, at, start, isMatch: invert, ref previous);
-                    Emit(output, produced, piece.Start, start, end, isMatch: !invert, ref previous);
-                    at = end;
-                }
+                Emit(output, produced, piece.Start, at, match.Start, isMatch: invert, ref previous);
+                Emit(output, produced, piece.Start, match.Start, match.End, isMatch: !invert, ref previous);
+                at = match.End;
             }
 
             Emit(output, produced, piece.Start, at, span.Length, isMatch: invert, ref previous);

@@ -5,7 +5,7 @@ namespace VllmNative.Tokenization.PreTokenizers;
 /// .NET regular expressions see two surrogates. Alternatives are tried in the order of the pattern:
 /// contraction, letters, numbers, other characters, whitespace.
 /// </summary>
-internal sealed class WordPatternScanner : SplitScanner
+internal sealed class WordPatternScanner : StepScanner
 {
     private readonly bool _anyPrefix;
     private readonly bool _ignoreCase;
@@ -30,7 +30,7 @@ internal sealed class WordPatternScanner : SplitScanner
     public static WordPatternScanner Modern(int maxNumbers, bool marksAreLetters) => new(
         true, true, maxNumbers, marksAreLetters ? (byte)(UnicodeClass.Letter | UnicodeClass.Mark) : UnicodeClass.Letter);
 
-    public override bool Next(ReadOnlySpan<char> text, int from, out int start, out int end)
+    protected override bool Next(ReadOnlySpan<char> text, int from, out int start, out int end)
     {
         start = from;
         end = from < text.Length ? Match(text, from) : from;

@@ -1,7 +1,6 @@
 using VllmNative.Bindings;
-using VllmNative.Tensors;
 
-namespace VllmNative.Layers;
+namespace VllmNative.Tensors;
 
 /// <summary>The device memory of all KV blocks, and each layer's view of it.</summary>
 internal sealed class KvPool : IDisposable

@@ -1,6 +1,4 @@
-using VllmNative.Tensors;
-
-namespace VllmNative.Layers;
+namespace VllmNative.Tensors;
 
 /// <summary>
 /// Layers whose K/V share one block table: a block holds the same tokens for all of them. Layout of a block:

@@ -1,13 +1,11 @@
-using VllmNative.Bindings;
-
-namespace VllmNative.Tensors;
+namespace VllmNative.Diagnostics;
 
 /// <summary>What computes.</summary>
 public enum DeviceKind
 {
     /// <summary>This machine's processor: the embedded default.</summary>
-    Cpu = NativeConstants.DeviceCpu,
+    Cpu = 1,
 
     /// <summary>An NVIDIA GPU, through the CUDA plugin.</summary>
-    Cuda = NativeConstants.DeviceCuda,
+    Cuda = 2,
 }

@@ -1,0 +1,75 @@
+using System.CommandLine;
+using VllmNative.Engine;
+
+namespace VllmNative.Cli.Options;
+
+/// <summary>The options that say how an engine is set up; names are vLLM's.</summary>
+internal sealed class EngineOptionSet
+{
+    private static readonly Dictionary<string, ModelDtype> Dtypes = new()
+    {
+        ["auto"] = ModelDtype.Auto,
+        ["float32"] = ModelDtype.Float32,
+        ["float"] = ModelDtype.Float32,
+        ["float16"] = ModelDtype.Float16,
+        ["half"] = ModelDtype.Float16,
+        ["bfloat16"] = ModelDtype.BFloat16,
+    };
+
+    private readonly Option<string> _device = new("--device")
+    {
+        Description = "What computes.",
+        DefaultValueFactory = _ => DeviceCatalog.Names[0],
+    };
+
+    private readonly Option<string> _dtype = new("--dtype")
+    {
+        Description = "Element type of weights and activations; auto is the checkpoint's.",
+        DefaultValueFactory = _ => "auto",
+    };
+
+    private readonly Option<long?> _maxModelLen = NumberOption.Size("--max-model-len", "Longest prompt and output together, in tokens. Default: the model's context.");
+    private readonly Option<int?> _blockSize = NumberOption.Integer("--block-size", "Tokens in a KV block. Default: 16.");
+    private readonly Option<int?> _maxNumSeqs = NumberOption.Integer("--max-num-seqs", "Most requests that run at the same time. Default: 256.");
+    private readonly Option<long?> _maxNumBatchedTokens = NumberOption.Size("--max-num-batched-tokens", "Most tokens that a step computes. Default: 2048 on the CPU, 8192 on a GPU.");
+    private readonly Option<long?> _kvCacheMemory = NumberOption.Size("--kv-cache-memory-bytes", "Bytes of the KV cache, such as 512M or 2G. Default: 1G on the CPU.");
+    private readonly Option<int?> _threads = NumberOption.Integer("--threads", "CPU threads that compute. Default: one for each core.");
+    private readonly Option<string> _model;
+    private readonly Option<long?> _seed;
+
+    internal EngineOptionSet(Option<string> model, Option<long?> seed)
+    {
+        _model = model;
+        _seed = seed;
+        _device.AcceptOnlyFromAmong([.. DeviceCatalog.Names]);
+        _dtype.AcceptOnlyFromAmong([.. Dtypes.Keys]);
+    }
+
+    internal void AddTo(Command command)
+    {
+        foreach (Option option in (Option[])[_model, _device, _dtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _threads])
+        {
+            command.Options.Add(option);
+        }
+    }
+
+    internal EngineOptions Build(ParseResult parsed)
+    {
+        var defaults = new EngineOptions { Model = parsed.GetRequiredValue(_model) };
+        return defaults with
+        {
+            Device = DeviceCatalog.Parse(parsed.GetRequiredValue(_device)),
+            Dtype = Dtypes[parsed.GetRequiredValue(_dtype)],
+            MaxModelLen = ToInt(parsed.GetValue(_maxModelLen)),
+            BlockSize = parsed.GetValue(_blockSize) ?? defaults.BlockSize,
+            MaxNumSeqs = parsed.GetValue(_maxNumSeqs),
+            MaxNumBatchedTokens = ToInt(parsed.GetValue(_maxNumBatchedTokens)),
+            KvCacheMemoryBytes = parsed.GetValue(_kvCacheMemory),
+            Threads = parsed.GetValue(_threads) ?? defaults.Threads,
+            Seed = parsed.GetValue(_seed) ?? defaults.Seed,
+        };
+    }
+
+    // Anything larger is refused by the options' own check, by name and range.
+    private static int? ToInt(long? value) => value is { } given ? (int)Math.Min(given, int.MaxValue) : null;
+}
