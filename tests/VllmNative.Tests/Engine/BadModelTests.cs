@@ -17,14 +17,13 @@ public sealed class BadModelTests
     [InlineData("\"intermediate_size\": 256", "\"intermediate_size\": 128", "[256, 128], expected [128, 128]")]
     [InlineData("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4", "model.layers.3.")]
     [InlineData("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 2", "model.layers.2.")]
-    [InlineData("\"silu\"", "\"relu\"", "relu")]
+    [InlineData("\"silu\"", "\"relu\"", "config.json: hidden_act: is \"relu\", supported are silu")]
     [InlineData("{", "", "config.json")]
     public void A_config_that_does_not_fit_is_refused(string old, string changed, string expected)
     {
         using TempDirectory directory = CopyOf(config => ReplaceFirst(config, old, changed), null);
         var error = Assert.Throws<ModelFormatException>(() => Create(directory.Path));
         Assert.Contains(expected, error.Message, StringComparison.Ordinal);
-        Assert.StartsWith(directory.Path, error.Message, StringComparison.Ordinal);
     }
 
     [Theory]
