@@ -44,6 +44,8 @@ public sealed class TimeoutTests
     public async Task The_longest_timeout_is_no_timeout()
     {
         using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { RequestTimeout = TimeSpan.MaxValue, QueueTimeout = TimeSpan.MaxValue });
+        // Long enough for the deadlines to be looked at.
+        engine.Device.Inject("embedding", 2, "delay_ms", 40);
         RequestOutput output = await engine.RunAsync([1, 2, 3], Lengthy with { MaxTokens = 5 });
         Assert.Equal((FinishReason.Length, null), (output.Outputs[0].FinishReason, output.Error));
     }
