@@ -316,6 +316,7 @@ internal sealed class EngineCore : IDisposable
         while (_inbox.TryDequeue(out EngineMessage message))
         {
             bool disposed = _stop;
+            message.Request.Timings.LastToken = TimeProvider.System.GetTimestamp();
             message.Request.Mailbox.Finish(disposed ? FinishReason.Abort : FinishReason.Error, null, disposed ? null : _death?.Message);
             message.Request.Mailbox.Wake();
         }

@@ -1,0 +1,122 @@
+using VllmNative.Cache;
+using VllmNative.Engine;
+using VllmNative.Outputs;
+using VllmNative.Requests;
+using VllmNative.Scheduling;
+using VllmNative.Tests.Execution;
+using Xunit;
+
+namespace VllmNative.Tests.Engine;
+
+/// <summary>The engine thread on a fake device that takes one or two steps at a time.</summary>
+public sealed class EngineCoreTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Many_requests_under_pressure_get_their_own_tokens(int stepsInFlight)
+    {
+        using var fake = new FakeEngine(stepsInFlight, numBlocks: 24, maxSeqs: 8);
+        Request[] requests = [.. Enumerable.Range(0, 80).Select(i => fake.Request(i, promptLength: 1 + (i * 7 % 30), maxTokens: 1 + (i * 5 % 40), stopIds: i % 3 == 0 ? [3, 17, 40] : []))];
+        RequestOutput[] outputs = await Task.WhenAll(requests.Select(fake.RunAsync)).WaitAsync(TestEngines.Limit);
+        for (int i = 0; i < requests.Length; i++)
+        {
+            (int[] ids, FinishReason reason) = FakeLanguage.Complete(requests[i].Tokens.Span[..requests[i].PromptLength], requests[i].MaxTokens, 0, requests[i].StopIds);
+            Assert.Equal(ids, outputs[i].Outputs[0].TokenIds);
+            Assert.Equal(reason, outputs[i].Outputs[0].FinishReason);
+        }
+
+        Assert.True(fake.Core.Preemptions > 0);
+        Assert.Equal(stepsInFlight, fake.Device.MostStepsInFlight);
+        await fake.AssertAllFreeAsync();
+    }
+
+    [Fact]
+    public async Task Steps_fail_one_by_one_and_the_engine_goes_on()
+    {
+        using var fake = new FakeEngine(stepsInFlight: 2);
+        fake.Device.FailStep = plan => plan.StepId % 9 == 0 ? new InvalidOperationException("planned") : null;
+        int errors = 0;
+        for (int i = 0; i < 30; i++)
+        {
+            RequestOutput output = await fake.RunAsync(fake.Request(i, 5, maxTokens: 4)).WaitAsync(TestEngines.Limit);
+            int[] ids = FakeLanguage.Complete(FakeLanguage.Prompt(i, 5), 4, 0, []).Ids;
+            errors += output.Outputs[0].FinishReason == FinishReason.Error ? 1 : 0;
+            Assert.Equal(ids[..output.Outputs[0].TokenIds.Count], output.Outputs[0].TokenIds);
+            Assert.Equal(output.Error is null ? FinishReason.Length : FinishReason.Error, output.Outputs[0].FinishReason);
+        }
+
+        Assert.InRange(errors, 5, 25);
+        await fake.AssertAllFreeAsync();
+    }
+
+    [Fact]
+    public async Task An_engine_whose_own_bookkeeping_fails_dies_in_words_and_leaves_nobody_waiting()
+    {
+        var fake = new FakeEngine(stepsInFlight: 2);
+        using var gate = new ManualResetEventSlim();
+        fake.Device.BeforeCollect = gate.Wait;
+        Task<RequestOutput>[] readers = [.. Enumerable.Range(0, 12).Select(i => fake.RunAsync(fake.Request(i, 5, maxTokens: 20)))];
+        fake.Device.BeforeCollect = () => throw new InvalidOperationException("broken on purpose");
+        gate.Set();
+        RequestOutput[] outputs = await Task.WhenAll(readers).WaitAsync(TestEngines.Limit);
+        Assert.All(outputs, output => Assert.Equal((FinishReason.Error, "broken on purpose"), (output.Outputs[0].FinishReason, output.Error)));
+        var dead = Assert.Throws<EngineDeadException>(() => fake.Core.Submit(fake.Request(99, 5, 5)));
+        Assert.Contains("broken on purpose", dead.Message, StringComparison.Ordinal);
+        fake.Dispose();
+        Assert.True(fake.Device.Disposed);
+    }
+
+    [Fact]
+    public async Task Peak_blocks_count_what_a_single_step_used()
+    {
+        using var fake = new FakeEngine(stepsInFlight: 1);
+        await fake.RunAsync(fake.Request(1, promptLength: 9, maxTokens: 1)).WaitAsync(TestEngines.Limit);
+        Assert.Equal((3, 0), (fake.Core.PeakBlocks, fake.Core.UsedBlocks));
+    }
+
+    private sealed class FakeEngine : IDisposable
+    {
+        private const int BlockSize = 4;
+
+        internal FakeEngine(int stepsInFlight, int numBlocks = 64, int maxSeqs = 4)
+        {
+            var limits = new SchedulerLimits(maxSeqs, 32, 0, maxSeqs);
+            var pool = new BlockPool(numBlocks);
+            Device = new FakeModelRunner(stepsInFlight, maxSeqs, 32, numBlocks, BlockSize, numBlocks);
+            Core = new EngineCore(new Scheduler(limits, new KvCacheManager(pool, BlockSize)), pool, Device, limits);
+        }
+
+        internal FakeModelRunner Device { get; }
+
+        internal EngineCore Core { get; }
+
+        internal Request Request(int seed, int promptLength, int maxTokens, int[]? stopIds = null) =>
+            new(seed, FakeLanguage.Prompt(seed, promptLength), SamplingParams.Greedy, maxTokens, stopIds ?? [], BlockSize, seed: 0);
+
+        internal async Task<RequestOutput> RunAsync(Request request)
+        {
+            var processor = new OutputProcessor(request, "r", null, [], tokenizer: null, primaryEos: null);
+            Core.Submit(request);
+            while (!processor.Finished)
+            {
+                await processor.WaitAsync(CancellationToken.None);
+                processor.Advance();
+            }
+
+            return processor.Build();
+        }
+
+        internal async Task AssertAllFreeAsync()
+        {
+            for (int i = 0; i < 500 && Core.UsedBlocks != 0; i++)
+            {
+                await Task.Delay(2);
+            }
+
+            Assert.Equal(0, Core.UsedBlocks);
+        }
+
+        public void Dispose() => Core.Dispose();
+    }
+}

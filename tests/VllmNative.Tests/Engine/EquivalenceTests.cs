@@ -1,0 +1,102 @@
+using System.Collections.Concurrent;
+using VllmNative.Engine;
+using VllmNative.Requests;
+using Xunit;
+
+namespace VllmNative.Tests.Engine;
+
+/// <summary>
+/// However requests are computed - alone or together, in chunks, interrupted, in blocks of any size, on any number of
+/// threads - each gives the same tokens and, bit for bit, the same log-probabilities.
+/// </summary>
+public sealed class EquivalenceTests
+{
+    private const int Count = 64;
+
+    private static readonly ConcurrentDictionary<ModelDtype, Lazy<string[]>> Alone = new();
+
+    public static TheoryData<ModelDtype, string> Ways => new(
+        from dtype in new[] { ModelDtype.Float32, ModelDtype.BFloat16 }
+        from way in new[] { "together", "budget 7", "threshold 7", "block 8", "block 32", "block 1", "2 threads", "pressure", "pressure in chunks" }
+        select (dtype, way));
+
+    [Theory]
+    [MemberData(nameof(Ways))]
+    public async Task The_way_of_computing_does_not_show(ModelDtype dtype, string way)
+    {
+        EngineOptions options = TestEngines.Tiny with { Dtype = dtype };
+        options = way switch
+        {
+            "together" => options,
+            "budget 7" => options with { MaxNumBatchedTokens = 7, MaxNumSeqs = 7 },
+            "threshold 7" => options with { LongPrefillTokenThreshold = 7 },
+            "block 8" => options with { BlockSize = 8, NumBlocksOverride = 1025 },
+            "block 32" => options with { BlockSize = 32 },
+            "block 1" => options with { BlockSize = 1, NumBlocksOverride = 3001 },
+            "2 threads" => options with { Threads = 2 },
+            "pressure" => options with { NumBlocksOverride = 13 },
+            _ => options with { NumBlocksOverride = 13, MaxNumBatchedTokens = 24, MaxNumSeqs = 12, LongPrefillTokenThreshold = 5 },
+        };
+        string[] expected = Alone.GetOrAdd(dtype, _ => new Lazy<string[]>(() => ComputeAlone(dtype))).Value;
+        using var engine = AsyncLlmEngine.Create(options);
+        RequestOutput[] outputs = await engine.RunAllAsync(Requests());
+        for (int i = 0; i < Count; i++)
+        {
+            Assert.True(expected[i] == Describe(outputs[i]), $"request {i}:\n{expected[i]}\nbecame\n{Describe(outputs[i])}");
+        }
+
+        bool pressed = way.StartsWith("pressure", StringComparison.Ordinal);
+        Assert.True(pressed ? engine.Core.Preemptions >= 10 : engine.Core.Preemptions == 0, $"{engine.Core.Preemptions} preemptions");
+        await engine.AssertAllFreeAsync();
+    }
+
+    [Fact]
+    public async Task A_seed_repeats_its_draws_and_another_seed_draws_others()
+    {
+        var seeded = new SamplingParams { Temperature = 1.5f, Seed = 42, MaxTokens = 24, IgnoreEos = true };
+        int[] prompt = TestEngines.Prompt(5, 9);
+        using var first = AsyncLlmEngine.Create(TestEngines.Tiny);
+        using var second = AsyncLlmEngine.Create(TestEngines.Tiny with { Seed = 99 });
+        string expected = Describe(await first.RunAsync(prompt, seeded));
+        Assert.Equal(expected, Describe(await second.RunAsync(prompt, seeded)));
+        Assert.NotEqual(expected, Describe(await first.RunAsync(prompt, seeded with { Seed = 43 })));
+
+        // Without a seed of their own, requests differ; engines with the same seed and order repeat.
+        SamplingParams free = seeded with { Seed = null };
+        using var third = AsyncLlmEngine.Create(TestEngines.Tiny with { Seed = 99 });
+        await third.RunAsync(prompt, seeded);
+        string drawn = Describe(await second.RunAsync(prompt, free));
+        Assert.Equal(drawn, Describe(await third.RunAsync(prompt, free)));
+        Assert.NotEqual(drawn, Describe(await second.RunAsync(prompt, free)));
+    }
+
+    private static string[] ComputeAlone(ModelDtype dtype)
+    {
+        using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { Dtype = dtype });
+        return [.. Requests().Select(request => Describe(engine.RunAsync(request.Prompt, request.Parameters).GetAwaiter().GetResult()))];
+    }
+
+    private static (int[] Prompt, SamplingParams Parameters)[] Requests() => [.. Enumerable.Range(0, Count).Select(i => (TestEngines.Prompt(i, 1 + (i * 37 % 61)), ParametersOf(i)))];
+
+    private static SamplingParams ParametersOf(int i)
+    {
+        var common = new SamplingParams { MaxTokens = 6 + (i % 19), Logprobs = i % 5 == 4 ? null : i % 4, Seed = i, IgnoreEos = i % 2 == 0 };
+        return (i % 6) switch
+        {
+            0 => common with { Temperature = 0 },
+            1 => common with { Temperature = 1 },
+            2 => common with { Temperature = 0.8f, TopK = 40, TopP = 0.9f },
+            3 => common with { Temperature = 1.2f, MinP = 0.02f, RepetitionPenalty = 1.3f },
+            4 => common with { Temperature = 0, FrequencyPenalty = 1.5f, PresencePenalty = 0.5f },
+            _ => common with { Temperature = 1, MinTokens = 4, StopTokenIds = [.. Enumerable.Range(3, 200)] },
+        };
+    }
+
+    private static string Describe(RequestOutput output)
+    {
+        CompletionOutput completion = output.Outputs[0];
+        IEnumerable<string> logprobs = (completion.Logprobs ?? []).Select(position =>
+            string.Join(' ', position.Top.Prepend(position.Sampled).Select(token => $"{token.TokenId}:{BitConverter.SingleToInt32Bits(token.Logprob):x8}#{token.Rank}")));
+        return $"{output.Error}{completion.FinishReason} {completion.StopReason} [{string.Join(' ', completion.TokenIds)}] {string.Join('|', logprobs)}";
+    }
+}

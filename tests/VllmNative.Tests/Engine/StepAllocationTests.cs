@@ -1,0 +1,62 @@
+using VllmNative.Cache;
+using VllmNative.Engine;
+using VllmNative.Outputs;
+using VllmNative.Requests;
+using VllmNative.Scheduling;
+using VllmNative.Steps;
+using Xunit;
+
+namespace VllmNative.Tests.Engine;
+
+/// <summary>What the engine thread does in a step, without the device.</summary>
+public sealed class StepAllocationTests
+{
+    [Fact]
+    public void Planning_committing_and_looking_at_deadlines_allocates_nothing_while_requests_decode()
+    {
+        const int rows = 64;
+        const int steps = 300;
+        var limits = new SchedulerLimits(rows, 1024, 0, rows);
+        var pool = new BlockPool(4096);
+        var scheduler = new Scheduler(limits, new KvCacheManager(pool, blockSize: 8));
+        using var pump = new OutputPump();
+        var committer = new StepCommitter(scheduler, pump);
+        var plan = new StepPlan(rows, 1024);
+        var result = new StepResult(rows);
+        List<Request> admitted = [];
+
+        // One more than fits, so that somebody waits.
+        for (int i = 0; i <= rows; i++)
+        {
+            var parameters = new SamplingParams { FrequencyPenalty = i % 2, Logprobs = i % 3 == 0 ? 4 : null, MinTokens = i % 5 == 0 ? 400 : 0, MaxTokens = 1000 };
+            scheduler.Add(new Request(i, [1, 2, 3], parameters, 1000, [7], blockSize: 8, seed: 0));
+        }
+
+        long before = 0;
+        for (int step = 0; step < steps + 20; step++)
+        {
+            if (step == 20)
+            {
+                before = GC.GetAllocatedBytesForCurrentThread();
+            }
+
+            admitted.Clear();
+            scheduler.Schedule(plan, admitted);
+            result.Begin(step);
+            result.EnsureTop(4, rows);
+            for (int row = 0; row < plan.Rows.Count; row++)
+            {
+                result.SetRow(row, RowStatus.Ok, [9]);
+            }
+
+            committer.Commit(plan, result);
+            committer.EndOverdue(1);
+            pump.Flush();
+        }
+
+        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.Equal((rows, 1), (scheduler.RunningCount, scheduler.WaitingCount));
+        Assert.True(scheduler.Running[0].OutputLength == steps + 20 && pool.Used > rows * 30);
+        Assert.Equal(0, allocated);
+    }
+}
