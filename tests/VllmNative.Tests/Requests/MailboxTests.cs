@@ -17,7 +17,7 @@ public sealed class MailboxTests
         mailbox.Finish(FinishReason.Length, null, null);
         mailbox.Wake();
         List<int> ids = [5];
-        Assert.Equal(FinishReason.Length, mailbox.Drain(1, ids)?.Reason);
+        Assert.Equal(FinishReason.Length, mailbox.Drain(1, ids).Finish);
         Assert.Equal([5, 6], ids);
         Assert.True(mailbox.WaitAsync(CancellationToken.None).AsTask().IsCompletedSuccessfully);
         Assert.False(mailbox.WaitAsync(CancellationToken.None).AsTask().IsCompleted);
@@ -29,7 +29,7 @@ public sealed class MailboxTests
         var mailbox = new Mailbox(1, -1);
         mailbox.Finish(FinishReason.Stop, 7, null);
         mailbox.Finish(FinishReason.Error, null, "late");
-        Assert.Equal(new MailboxEnd(FinishReason.Stop, 7, null), mailbox.Drain(0, []));
+        Assert.Equal(new MailboxState(FinishReason.Stop, 7, null), mailbox.Drain(0, []));
     }
 
     [Fact]

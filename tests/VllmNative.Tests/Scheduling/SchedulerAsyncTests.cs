@@ -32,7 +32,7 @@ public sealed class SchedulerAsyncTests
         Assert.NotNull(harness.Submit());
         Assert.Null(harness.Submit());
         harness.Collect();
-        Assert.Equal((FinishReason.Length, 0), (SchedulerHarness.EndOf(request)?.Reason, harness.Pool.Used));
+        Assert.Equal((FinishReason.Length, 0), (SchedulerHarness.StateOf(request).Finish, harness.Pool.Used));
     }
 
     [Fact]
@@ -71,7 +71,7 @@ public sealed class SchedulerAsyncTests
         StepPlan behind = harness.Submit()!;
         Assert.Equal(2, behind.Rows.Count);
         harness.Collect();
-        Assert.Equal((FinishReason.Error, "planned"), (SchedulerHarness.EndOf(failing)?.Reason, SchedulerHarness.EndOf(failing)?.Error));
+        Assert.Equal((FinishReason.Error, "planned"), (SchedulerHarness.StateOf(failing).Finish, SchedulerHarness.StateOf(failing).Error));
         // Step 2 writes to its blocks.
         Assert.Equal(3 + 1, harness.Pool.Used);
         harness.Collect();

@@ -127,7 +127,7 @@ internal sealed class SchedulerHarness : IDisposable
 
     internal static int[] OutputOf(Request request) => request.Tokens.Span[request.PromptLength..].ToArray();
 
-    internal static MailboxEnd? EndOf(Request request) => request.Mailbox.Drain(0, []);
+    internal static MailboxState StateOf(Request request) => request.Mailbox.Drain(0, []);
 
     public void Dispose() => _pump.Dispose();
 

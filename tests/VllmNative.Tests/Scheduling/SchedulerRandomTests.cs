@@ -136,7 +136,7 @@ public sealed class SchedulerRandomTests
         private void Check(Request request)
         {
             int[] output = SchedulerHarness.OutputOf(request);
-            MailboxEnd? end = SchedulerHarness.EndOf(request);
+            MailboxState state = SchedulerHarness.StateOf(request);
             (int[] ids, FinishReason reason) = FakeLanguage.Complete(request.Tokens.Span[..request.PromptLength], request.MaxTokens, request.Parameters.MinTokens, request.StopIds);
             if (_disturbed.Contains(request))
             {
@@ -146,7 +146,7 @@ public sealed class SchedulerRandomTests
             else
             {
                 Assert.Equal(ids, output);
-                Assert.Equal(reason, end?.Reason);
+                Assert.Equal(reason, state.Finish);
             }
 
             List<int> posted = [];

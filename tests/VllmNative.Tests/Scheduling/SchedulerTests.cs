@@ -160,10 +160,10 @@ public sealed class SchedulerTests
         }
 
         Assert.Equal(0, harness.Pool.Used);
-        Assert.Equal(FinishReason.Abort, SchedulerHarness.EndOf(request)?.Reason);
+        Assert.Equal(FinishReason.Abort, SchedulerHarness.StateOf(request).Finish);
         // Ending twice is nothing.
         harness.End(request, FinishReason.Stop);
-        Assert.Equal(FinishReason.Abort, SchedulerHarness.EndOf(request)?.Reason);
+        Assert.Equal(FinishReason.Abort, SchedulerHarness.StateOf(request).Finish);
     }
 
     [Fact]
@@ -177,7 +177,7 @@ public sealed class SchedulerTests
         Request request = harness.Add(prompt, 12, stopIds: [stop]);
         harness.Drain();
         Assert.Equal(free[..length], SchedulerHarness.OutputOf(request));
-        Assert.Equal(new MailboxEnd(FinishReason.Stop, stop, null), SchedulerHarness.EndOf(request));
+        Assert.Equal(new MailboxState(FinishReason.Stop, stop, null), SchedulerHarness.StateOf(request));
     }
 
     private static (int Row, int Tokens, int Logits)[] Rows(StepPlan plan) =>
