@@ -1,7 +1,7 @@
 // Measures vn_gemm against what the machine can do: bytes per second at M = 1 beside a loop that only reads, operations
 // per second at prefill beside a loop that only multiplies, and the speed of loading and filling weights. Not a test.
-// Usage: bench_gemm [threads [seconds per figure [VN_ISA_... at most]]]. Limits and results are both taken from the
-// fastest tenth of repeated runs.
+// Usage: bench_gemm [threads [seconds per figure [VN_ISA_... at most | limits]]]. Limits and results are both taken from
+// the fastest tenth of repeated runs. `limits` stops after the machine's own.
 #include <time.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -236,7 +237,8 @@ double gemm_time(Machine& machine, std::vector<vn_weight*>& weights, int32_t x_d
 int main(int argc, char** argv) {
   if (argc > 1) g_threads = std::atoi(argv[1]);
   if (argc > 2) g_seconds = std::atof(argv[2]);
-  if (argc > 3) g_isa = std::atoi(argv[3]);
+  const bool limits_only = argc > 3 && std::strcmp(argv[3], "limits") == 0;
+  if (argc > 3 && !limits_only) g_isa = std::atoi(argv[3]);
   Machine machine;
   vn_device_info info{};
   info.struct_size = sizeof info;
@@ -257,6 +259,8 @@ int main(int argc, char** argv) {
                 bandwidth * 1e-9);
   }
 #endif
+
+  if (limits_only) return 0;
 
   const struct {
     int32_t w, x;

@@ -25,10 +25,10 @@ public sealed record DeviceDescription(
     /// <summary>The capability in words.</summary>
     public string CapabilityName => (Kind, Capability) switch
     {
-        (DeviceKind.Cpu, 0) => "scalar code",
-        (DeviceKind.Cpu, 1) => "AVX2",
-        (DeviceKind.Cpu, 2) => "AVX-512",
-        (DeviceKind.Cpu, 3) => "AVX-512 with BF16",
+        (DeviceKind.Cpu, 1) => "scalar code",
+        (DeviceKind.Cpu, 2) => "AVX2",
+        (DeviceKind.Cpu, 3) => "AVX-512",
+        (DeviceKind.Cpu, 4) => "AVX-512 with BF16",
         (DeviceKind.Cuda, _) => $"compute capability {Capability / 10}.{Capability % 10}",
         _ => $"capability {Capability}",
     };

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using VllmNative.Cache;
+using VllmNative.Diagnostics;
 using VllmNative.Execution;
 using VllmNative.Outputs;
 using VllmNative.Requests;
@@ -25,8 +26,10 @@ internal sealed class EngineCore : IDisposable
     private readonly Thread _thread;
     private readonly StepPlan[] _plans;
     private readonly StepResult[] _results;
-    private readonly List<Request> _admitted = [];
+    private readonly List<Request> _admitted;
+    private readonly AllocationMeter? _meter;
     private int _oldest;
+    private bool _membershipChanged;
     private int _inFlight;
     private long _stepId;
     private long _nextDeadlineCheck;
@@ -36,11 +39,13 @@ internal sealed class EngineCore : IDisposable
     private int _peakBlocks;
     private long _steps;
 
-    internal EngineCore(Scheduler scheduler, BlockPool pool, IModelRunner runner, SchedulerLimits limits)
+    internal EngineCore(Scheduler scheduler, BlockPool pool, IModelRunner runner, SchedulerLimits limits, AllocationMeter? meter = null)
     {
         _scheduler = scheduler;
         _pool = pool;
         _runner = runner;
+        _meter = meter;
+        _admitted = new List<Request>(limits.MaxNumSeqs);
         _committer = new StepCommitter(scheduler, _pump);
         _plans = new StepPlan[runner.MaxStepsInFlight];
         _results = new StepResult[runner.MaxStepsInFlight];
@@ -136,6 +141,7 @@ internal sealed class EngineCore : IDisposable
             while (!_stop)
             {
                 Iterate();
+                Measure();
             }
 
             Die(new EngineDeadException("it was disposed"), FinishReason.Abort);
@@ -168,10 +174,17 @@ internal sealed class EngineCore : IDisposable
         _pump.Flush();
     }
 
+    private void Measure()
+    {
+        _meter?.EndIteration(_membershipChanged || _committer.EndedAny);
+        _membershipChanged = _committer.EndedAny = false;
+    }
+
     private void DrainInbox()
     {
         while (_inbox.TryDequeue(out EngineMessage message))
         {
+            _membershipChanged = true;
             if (message.Kind == EngineMessageKind.Add)
             {
                 message.Request.Timings.Queued = TimeProvider.System.GetTimestamp();
@@ -191,6 +204,8 @@ internal sealed class EngineCore : IDisposable
             return;
         }
 
+        // Not a step: the event makes its lock when it first blocks.
+        _membershipChanged = true;
         // With requests that only wait for a deadline, look again soon.
         _news.Wait(_scheduler.HasWork ? 5 : -1);
         // Whoever sets it from here on has put its message before, and the inbox is read next.
@@ -228,6 +243,7 @@ internal sealed class EngineCore : IDisposable
         plan.StepId = ++_stepId;
         if (_admitted.Count > 0)
         {
+            _membershipChanged = true;
             long now = TimeProvider.System.GetTimestamp();
             foreach (Request request in _admitted)
             {

@@ -44,14 +44,14 @@ internal static class EngineFactory
             var shape = new BatchShape(maxSeqs, maxTokens, maxSeqs, maxBlocks, group.BlockSize);
             DeviceDescription description = device.Describe();
             long weightBytes = model.WeightBytes;
-            var runner = new StepWorker(new ModelRunner(device, model, kv, shape), maxStepsInFlight: 1);
+            var runner = new StepWorker(new ModelRunner(device, model, kv, shape), maxStepsInFlight: 1, options.Meters?.Device);
             scope.Release();
 
             var pool = new BlockPool(numBlocks);
             var scheduler = new Scheduler(limits, new KvCacheManager(pool, group.BlockSize));
             return new EngineParts
             {
-                Core = new EngineCore(scheduler, pool, runner, limits),
+                Core = new EngineCore(scheduler, pool, runner, limits, options.Meters?.Engine),
                 Device = device,
                 Config = config,
                 Generation = generation,

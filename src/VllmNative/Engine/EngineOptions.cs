@@ -66,6 +66,9 @@ public sealed record EngineOptions
     /// <summary>A request that waits longer for its first step fails; null = never.</summary>
     public TimeSpan? QueueTimeout { get; init; }
 
+    /// <summary>Counts what the engine's loops allocate; for tests.</summary>
+    internal LoopMeters? Meters { get; init; }
+
     /// <summary>Checks everything that does not need the model.</summary>
     /// <exception cref="VllmException">Lists every rule that is broken, with option, value and range.</exception>
     public void Validate()

@@ -14,6 +14,9 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
     /// <summary>A device that is lost, or out of memory for good, ends the engine; anything else ends the step's requests.</summary>
     internal static bool IsFatal(Exception failure) => failure is NativeException { Status: NativeStatus.DeviceLost };
 
+    /// <summary>Whether a request ended since somebody last cleared this.</summary>
+    internal bool EndedAny { get; set; }
+
     internal void Commit(StepPlan plan, StepResult result)
     {
         long now = TimeProvider.System.GetTimestamp();
@@ -56,6 +59,7 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
             return;
         }
 
+        EndedAny = true;
         request.Timings.LastToken = TimeProvider.System.GetTimestamp();
         scheduler.Finish(request);
         request.Mailbox.Finish(reason, stopTokenId, error);

@@ -1,3 +1,4 @@
+using VllmNative.Diagnostics;
 using VllmNative.Steps;
 
 namespace VllmNative.Execution;
@@ -10,12 +11,14 @@ internal sealed class StepWorker : IModelRunner
     private readonly SemaphoreSlim _submitted = new(0);
     private readonly SemaphoreSlim _completed = new(0);
     private readonly (StepPlan Plan, StepResult Result)[] _slots;
+    private readonly AllocationMeter? _meter;
     private int _next;
     private volatile bool _stop;
 
-    internal StepWorker(ModelRunner runner, int maxStepsInFlight)
+    internal StepWorker(ModelRunner runner, int maxStepsInFlight, AllocationMeter? meter = null)
     {
         _runner = runner;
+        _meter = meter;
         MaxStepsInFlight = maxStepsInFlight;
         _slots = new (StepPlan, StepResult)[maxStepsInFlight];
         _thread = new Thread(Work) { IsBackground = true, Name = "vllm-native device" };
@@ -64,6 +67,8 @@ internal sealed class StepWorker : IModelRunner
                 result.Failure = error;
             }
 
+            // Before the engine hears of the step, so that whoever waits for its results finds it counted.
+            _meter?.EndIteration(plan.SamplingUpdates.Count > 0);
             _completed.Release();
         }
     }

@@ -4,20 +4,18 @@ namespace VllmNative.Requests;
 
 /// <summary>
 /// Where the engine thread leaves a request's tokens and a reader picks them up. The buffers are as large as the request can
-/// ever need, so that posting never allocates and a slow reader never holds a step up; readers drain and coalesce.
+/// ever need, so that posting never allocates and a slow reader never holds a step up; readers drain and coalesce. There is
+/// no lock: a reader that loses the processor in the middle of draining holds nobody up.
 /// </summary>
 [SuppressMessage("Reliability", "CA1001", Justification = "The semaphore's wait handle is never asked for, so it owns nothing.")]
 internal sealed class Mailbox
 {
-    private readonly Lock _lock = new();
     private readonly int[] _ids;
     private readonly SampledLogprobs? _logprobs;
     private readonly SemaphoreSlim _signal = new(0, 1);
     private int _count;
-    private bool _signaled;
-    private FinishReason _finish;
-    private int? _stopTokenId;
-    private string? _error;
+    private int _signaled;
+    private MailboxState _state = MailboxState.Open;
 
     /// <param name="maxTokens">Most tokens the request can generate.</param>
     /// <param name="numLogprobs">Log-probabilities asked for at each position; -1 = none.</param>
@@ -38,60 +36,45 @@ internal sealed class Mailbox
     /// <summary>Appends a token; engine thread.</summary>
     internal void Post(int id)
     {
-        lock (_lock)
-        {
-            _ids[_count++] = id;
-        }
+        _ids[_count] = id;
+        // The count is what readers look at: token and log-probabilities are there before it.
+        Volatile.Write(ref _count, _count + 1);
     }
 
-    /// <summary>Ends the request; the first end counts. Engine thread.</summary>
-    internal void Finish(FinishReason reason, int? stopTokenId, string? error)
-    {
-        lock (_lock)
-        {
-            if (_finish == FinishReason.None)
-            {
-                (_finish, _stopTokenId, _error) = (reason, stopTokenId, error);
-            }
-        }
-    }
+    /// <summary>Ends the request; the first end counts. Tokens are posted before it.</summary>
+    internal void Finish(FinishReason reason, int? stopTokenId, string? error) =>
+        Interlocked.CompareExchange(ref _state, new MailboxState(reason, stopTokenId, error), MailboxState.Open);
 
     /// <summary>Wakes the reader; pump thread.</summary>
     internal void Wake()
     {
-        lock (_lock)
+        if (Interlocked.Exchange(ref _signaled, 1) == 0)
         {
-            if (_signaled)
-            {
-                return;
-            }
-
-            _signaled = true;
+            _signal.Release();
         }
-
-        _signal.Release();
     }
 
     /// <summary>Waits for news.</summary>
     internal async ValueTask WaitAsync(CancellationToken cancellationToken)
     {
         await _signal.WaitAsync(cancellationToken).ConfigureAwait(false);
-        lock (_lock)
-        {
-            _signaled = false;
-        }
+        // A full fence: whoever found the signal still set had posted before, and what it posted is drained now.
+        Interlocked.Exchange(ref _signaled, 0);
     }
 
     /// <summary>Copies the tokens from <paramref name="from"/> on into <paramref name="ids"/>.</summary>
     internal MailboxState Drain(int from, List<int> ids)
     {
-        lock (_lock)
-        {
-            ids.AddRange(_ids.AsSpan(from, _count - from));
-            return new MailboxState(_finish, _stopTokenId, _error);
-        }
+        // The state first: with the end come all tokens.
+        MailboxState state = Volatile.Read(ref _state);
+        ids.AddRange(_ids.AsSpan(from, Volatile.Read(ref _count) - from));
+        return state;
     }
 }
 
 /// <summary>How a request stood when its mailbox was drained.</summary>
-internal readonly record struct MailboxState(FinishReason Finish, int? StopTokenId, string? Error);
+internal sealed record MailboxState(FinishReason Finish, int? StopTokenId, string? Error)
+{
+    /// <summary>It goes on.</summary>
+    internal static MailboxState Open { get; } = new(FinishReason.None, null, null);
+}

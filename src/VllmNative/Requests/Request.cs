@@ -56,6 +56,11 @@ internal sealed class Request
 
     internal RequestStatus Status { get; set; }
 
+    /// <summary>Neighbours in the waiting queue, which owns them.</summary>
+    internal Request? NextWaiting { get; set; }
+
+    internal Request? PreviousWaiting { get; set; }
+
     /// <summary>Tokens whose K/V steps have been committed.</summary>
     internal int Computed { get; set; }
 

@@ -2,7 +2,7 @@ namespace VllmNative.Requests;
 
 /// <summary>
 /// Log-probabilities of a request's generated positions in flat arrays. Written by the engine thread before the position's
-/// token is posted, read by the reader after it was drained: the mailbox's lock orders the two.
+/// token is posted, read by the reader after it was drained: the mailbox's count orders the two.
 /// </summary>
 internal sealed class SampledLogprobs(int maxTokens, int width)
 {

@@ -21,7 +21,7 @@ internal sealed class Scheduler
     private readonly RequestQueue _waiting = new();
 
     // Finished requests whose blocks a step in flight still writes to.
-    private readonly List<Request> _leaving = [];
+    private readonly List<Request> _leaving;
     private long _preemptions;
 
     internal Scheduler(SchedulerLimits limits, KvCacheManager cache)
@@ -31,10 +31,12 @@ internal sealed class Scheduler
         _rows = new RowAllocator(limits.MaxNumSeqs);
         _countSlots = new RowAllocator(limits.MaxCountSlots);
         _running = new List<Request>(limits.MaxNumSeqs);
+        _leaving = new List<Request>(limits.MaxNumSeqs);
         _byRow = new Request?[limits.MaxNumSeqs];
     }
 
-    internal IReadOnlyList<Request> Running => _running;
+    /// <summary>Who runs, oldest first; the list itself, since enumerating an interface allocates.</summary>
+    internal List<Request> Running => _running;
 
     internal int RunningCount => _running.Count;
 

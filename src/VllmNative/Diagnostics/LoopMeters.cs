@@ -1,0 +1,17 @@
+namespace VllmNative.Diagnostics;
+
+/// <summary>Meters of the two loops between which a step goes back and forth; none in a server, a pair in tests and benchmarks.</summary>
+internal sealed record LoopMeters
+{
+    /// <summary>The engine thread's: one iteration of its loop, scheduling to waking readers.</summary>
+    internal AllocationMeter Engine { get; } = new();
+
+    /// <summary>The device thread's: one step, from its hand-over to its result.</summary>
+    internal AllocationMeter Device { get; } = new();
+
+    internal void Reset()
+    {
+        Engine.Reset();
+        Device.Reset();
+    }
+}

@@ -1,0 +1,87 @@
+using VllmNative.Benchmarks.Workloads;
+using VllmNative.Diagnostics;
+using VllmNative.Tensors;
+
+namespace VllmNative.Benchmarks.Report;
+
+/// <summary>The figures that the table holds; each takes seconds.</summary>
+internal static class Headlines
+{
+    private const double Seconds = 2;
+    private const int DecodeSteps = 32;
+    private const int PromptTokens = 512;
+
+    internal static IEnumerable<Figure> Measure(int threads)
+    {
+        yield return NativeCall();
+        foreach (int running in (int[])[64, 256])
+        {
+            using var scheduler = new SchedulerWorkload(running);
+            yield return new Figure($"Schedule and commit a step, {running} requests", Many(1000, scheduler.Step), running / 1e6, "M tokens/s");
+        }
+
+        var tokenizer = new TokenizerWorkload();
+        double mebibytes = tokenizer.TextBytes / (double)(1 << 20);
+        yield return new Figure("Tokenizer: encode, one thread", Many(100, () => tokenizer.Encode()), mebibytes, "MiB/s");
+        yield return new Figure("Tokenizer: decode, one thread", Many(100, () => tokenizer.Decode()), tokenizer.Tokens / 1e6, "M tokens/s");
+
+        using (var gemm = new GemmWorkload(1, 2048, 5632, threads))
+        {
+            yield return new Figure("GEMM bf16, M=1 (N=2048, K=5632)", Sample.Measure(Seconds, gemm.Run), gemm.WeightBytes / 1e9, "GB/s", LimitKind.Reading);
+        }
+
+        using (var gemm = new GemmWorkload(PromptTokens, 2048, 5632, threads))
+        {
+            yield return new Figure("GEMM bf16, M=512 (N=2048, K=5632)", Sample.Measure(Seconds, gemm.Run), gemm.Operations / 1e9, "GFLOP/s", LimitKind.MultiplyingBf16);
+        }
+
+        using (var attention = new AttentionWorkload(16, 1, 1024, threads))
+        {
+            yield return new Figure("Attention bf16, decode, 16 x 1024 tokens", Sample.Measure(Seconds, attention.Run), attention.KvBytes / 1e9, "GB/s", LimitKind.Reading);
+        }
+
+        using (var attention = new AttentionWorkload(1, PromptTokens, PromptTokens, threads))
+        {
+            yield return new Figure("Attention bf16, prompt of 512 tokens", Sample.Measure(Seconds, attention.Run), attention.Operations / 1e9, "GFLOP/s");
+        }
+
+        using var model = new TinyLlamaWorkload(threads);
+        foreach (Figure figure in Model(model))
+        {
+            yield return figure;
+        }
+    }
+
+    private static IEnumerable<Figure> Model(TinyLlamaWorkload model)
+    {
+        model.Decode(1, 4);
+        Sample one = Sample.Of(Enumerable.Range(0, 3).SelectMany(_ => model.Decode(1, DecodeSteps)));
+        double bytes = TinyLlamaWorkload.WeightBytes + TinyLlamaWorkload.KvBytes(DecodeSteps / 2.0);
+        yield return new Figure("1.1B model bf16, decode step, batch 1", one, bytes / 1e9, "GB/s", LimitKind.Reading);
+        yield return new Figure("1.1B model bf16, decode, batch 1", one, 1, "tokens/s");
+        model.Decode(16, 4);
+        Sample sixteen = Sample.Of(Enumerable.Range(0, 2).SelectMany(_ => model.Decode(16, DecodeSteps)));
+        yield return new Figure("1.1B model bf16, decode, batch 16", sixteen, 16, "tokens/s");
+        model.Prefill(PromptTokens);
+        Sample prefill = Sample.Of(Enumerable.Range(0, 7).Select(_ => model.Prefill(PromptTokens)));
+        yield return new Figure("1.1B model bf16, prompt of 512 tokens", prefill, TinyLlamaWorkload.PrefillOperations(PromptTokens) / 1e9, "GFLOP/s", LimitKind.MultiplyingBf16);
+        yield return new Figure("1.1B model bf16, prompt of 512 tokens", prefill, PromptTokens, "tokens/s");
+    }
+
+    private static Figure NativeCall()
+    {
+        using Device device = Device.Create(DeviceKind.Cpu, 0, 1);
+        return new Figure("P/Invoke call with a handle", Many(100_000, device.Synchronize), 1e-6, "M calls/s");
+    }
+
+    // Too short for the clock alone.
+    private static Sample Many(int count, Action run) => Sample.Measure(
+        Seconds / 2,
+        () =>
+        {
+            for (int i = 0; i < count; i++)
+            {
+                run();
+            }
+        }).DividedBy(count);
+}

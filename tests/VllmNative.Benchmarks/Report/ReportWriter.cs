@@ -1,0 +1,61 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+
+namespace VllmNative.Benchmarks.Report;
+
+/// <summary>Writes the figures as JSON beside the benchmarks, and as a table into README.md between two markers.</summary>
+internal static class ReportWriter
+{
+    private const string Begin = "<!-- bench:begin -->";
+    private const string End = "<!-- bench:end -->";
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    internal static string Json(Machine machine, MachineLimits limits, IReadOnlyList<Figure> figures) =>
+        JsonSerializer.Serialize(new { Machine = new { machine.Processor, machine.Threads, machine.Date, machine.Command }, Limits = new { limits.ReadBytes, limits.Bf16Operations }, Figures = figures }, Indented) + "\n";
+
+    internal static string Table(Machine machine, MachineLimits limits, IReadOnlyList<Figure> figures)
+    {
+        CultureInfo invariant = CultureInfo.InvariantCulture;
+        var text = new StringBuilder();
+        text.Append(invariant, $"Measured on {machine.Processor}, {machine.Threads} threads, {machine.Date}, by `{machine.Command}`. ");
+        text.Append(invariant, $"In the same run the machine read {limits.ReadBytes / 1e9:F1} GB/s");
+        text.Append(limits.Bf16Operations > 0 ? string.Create(invariant, $" and multiplied bf16 at {limits.Bf16Operations / 1e9:F0} GFLOP/s (VDPBF16PS).\n") : ".\n");
+        text.Append("Times and limits of the fastest tenth of repeated runs, since other processes can only slow a run down; the medians stand beside them.\n\n");
+        text.Append("| | time | rate | of the machine's limit | median rate |\n|---|---:|---:|---:|---:|\n");
+        foreach (Figure figure in figures)
+        {
+            string share = figure.ShareOfLimit is { } part ? string.Create(invariant, $"{part * 100:F0}%") : "";
+            text.Append(invariant, $"| {figure.Name} | {Time(figure.FastSeconds)} | {Rate(figure.Fast)} {figure.Unit} | {share} | {Rate(figure.Median)} |\n");
+        }
+
+        return text.ToString();
+    }
+
+    /// <summary>Replaces what stands between the markers; adds them at the end where there are none.</summary>
+    internal static string Insert(string readme, string table)
+    {
+        int begin = readme.IndexOf(Begin, StringComparison.Ordinal);
+        int end = readme.IndexOf(End, StringComparison.Ordinal);
+        string block = $"{Begin}\n{table}{End}";
+        if (begin < 0 && end < 0)
+        {
+            return (readme.Length == 0 ? "" : readme.TrimEnd('\n') + "\n\n") + block + "\n";
+        }
+
+        return begin >= 0 && end > begin
+            ? readme[..begin] + block + readme[(end + End.Length)..]
+            : throw new InvalidDataException($"README.md: {Begin} and {End} are not a pair.");
+    }
+
+    private static string Time(double seconds) => seconds switch
+    {
+        < 1e-6 => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e9:F1} ns"),
+        < 1e-3 => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e6:F1} µs"),
+        < 1 => string.Create(CultureInfo.InvariantCulture, $"{seconds * 1e3:F1} ms"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{seconds:F2} s"),
+    };
+
+    private static string Rate(double value) => value.ToString(value < 100 ? "F1" : "F0", CultureInfo.InvariantCulture);
+}
