@@ -1,4 +1,3 @@
-using VllmNative.Diagnostics;
 using VllmNative.Layers;
 using VllmNative.Loading;
 using VllmNative.Tensors;
@@ -56,7 +55,7 @@ internal sealed class DecoderBuilder(Device device, DecoderSpec spec, DataType t
                 new(Name("mlp.gate_proj"), _config.IntermediateSize),
                 new(Name("mlp.up_proj"), _config.IntermediateSize)),
             Projection(_config.IntermediateSize, spec.MlpBias, new ParameterPart(Name("mlp.down_proj"), _config.HiddenSize)),
-            ActivationOf(_config.HiddenAct));
+            spec.Activation);
         return new DecoderLayer(
             Norm(Name("input_layernorm.weight"), _config.HiddenSize),
             attention,
@@ -98,12 +97,4 @@ internal sealed class DecoderBuilder(Device device, DecoderSpec spec, DataType t
 
         return rotary;
     }
-
-    private static ActivationFunction ActivationOf(string name) => name switch
-    {
-        "silu" or "swish" => ActivationFunction.Silu,
-        "gelu" => ActivationFunction.Gelu,
-        "gelu_pytorch_tanh" or "gelu_new" or "gelu_fast" => ActivationFunction.GeluTanh,
-        _ => throw new ModelFormatException("config.json", "hidden_act", $"is \"{name}\", supported are silu, gelu, gelu_pytorch_tanh"),
-    };
 }

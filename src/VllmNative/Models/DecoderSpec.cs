@@ -1,4 +1,5 @@
 using VllmNative.Loading;
+using VllmNative.Tensors;
 
 namespace VllmNative.Models;
 
@@ -18,6 +19,9 @@ internal sealed record DecoderSpec
 
     /// <summary>Bias on gate, up and down.</summary>
     internal bool MlpBias { get; init; }
+
+    /// <summary>The MLP's function; set by the registry from the config.</summary>
+    internal ActivationFunction Activation { get; init; }
 
     /// <summary>RMS norm on each head of q and k, before the rotation.</summary>
     internal bool QkNorm { get; init; }

@@ -1,5 +1,6 @@
 using VllmNative.Diagnostics;
 using VllmNative.Loading;
+using VllmNative.Tensors;
 
 namespace VllmNative.Models;
 
@@ -14,7 +15,7 @@ internal static class ModelRegistry
         ["Qwen3ForCausalLM"] = Qwen3Model.Describe,
     };
 
-    /// <exception cref="ModelFormatException">No listed architecture is known, or the weights are quantized.</exception>
+    /// <exception cref="ModelFormatException">No listed architecture is known, or the config asks for what is not supported.</exception>
     internal static DecoderSpec Describe(ModelConfig config, string file)
     {
         if (config.QuantizationConfig is { } quantization)
@@ -26,13 +27,21 @@ internal static class ModelRegistry
         {
             if (Architectures.TryGetValue(architecture, out Func<ModelConfig, DecoderSpec>? describe))
             {
-                return describe(config);
+                return describe(config) with { Activation = ActivationOf(config.HiddenAct, file) };
             }
         }
 
         string found = config.Architectures.Length == 0 ? "none" : string.Join(", ", config.Architectures);
         throw new ModelFormatException(file, "architectures", $"found {Short(found)}, supported are {string.Join(", ", Architectures.Keys)}");
     }
+
+    private static ActivationFunction ActivationOf(string name, string file) => name switch
+    {
+        "silu" or "swish" => ActivationFunction.Silu,
+        "gelu" => ActivationFunction.Gelu,
+        "gelu_pytorch_tanh" or "gelu_new" or "gelu_fast" => ActivationFunction.GeluTanh,
+        _ => throw new ModelFormatException(file, "hidden_act", $"is \"{Short(name)}\", supported are silu, gelu, gelu_pytorch_tanh"),
+    };
 
     private static string Short(string text) => text.Length <= 200 ? text : text[..200] + "...";
 }
