@@ -5,7 +5,7 @@ namespace VllmNative.Benchmarks.Report;
 /// <summary>One line of the table.</summary>
 internal sealed record Figure
 {
-    internal Figure(string name, Sample time, double work, string unit, LimitKind limit = LimitKind.None)
+    internal Figure(string name, Sample time, double work, string unit, double limit = 0)
     {
         Name = name;
         MedianSeconds = time.Median;
@@ -13,7 +13,7 @@ internal sealed record Figure
         Unit = unit;
         Median = work / time.Median;
         Fast = work / time.Fast;
-        Limit = limit;
+        Limit = limit > 0 ? limit : null;
     }
 
     public string Name { get; }
@@ -22,28 +22,18 @@ internal sealed record Figure
 
     public double FastSeconds { get; }
 
-    /// <summary>Of <see cref="Median"/> and <see cref="Fast"/>.</summary>
+    /// <summary>Of <see cref="Median"/>, <see cref="Fast"/> and <see cref="Limit"/>.</summary>
     public string Unit { get; }
 
     public double Median { get; }
 
     public double Fast { get; }
 
-    /// <summary>Of what the machine's own loop reached in the same run, fastest tenth against fastest tenth.</summary>
-    public double? ShareOfLimit { get; init; }
+    /// <summary>What the machine's own loop reached at the same time, in its fastest tenth.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Limit { get; }
 
-    /// <summary>What bounds it.</summary>
-    [JsonIgnore]
-    public LimitKind Limit { get; }
-
-    internal Figure Against(MachineLimits limits)
-    {
-        double limit = Limit switch
-        {
-            LimitKind.Reading => limits.ReadBytes / 1e9,
-            LimitKind.MultiplyingBf16 => limits.Bf16Operations / 1e9,
-            _ => 0,
-        };
-        return limit > 0 ? this with { ShareOfLimit = Fast / limit } : this;
-    }
+    /// <summary>Fastest tenth against fastest tenth.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ShareOfLimit => Fast / Limit;
 }

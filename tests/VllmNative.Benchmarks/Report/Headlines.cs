@@ -11,7 +11,7 @@ internal static class Headlines
     private const int DecodeSteps = 32;
     private const int PromptTokens = 512;
 
-    internal static IEnumerable<Figure> Measure(int threads)
+    internal static IEnumerable<Figure> Measure(int threads, double bf16Peak)
     {
         yield return NativeCall();
         foreach (int running in (int[])[64, 256])
@@ -25,19 +25,20 @@ internal static class Headlines
         yield return new Figure("Tokenizer: encode, one thread", Many(100, () => tokenizer.Encode()), mebibytes, "MiB/s");
         yield return new Figure("Tokenizer: decode, one thread", Many(100, () => tokenizer.Decode()), tokenizer.Tokens / 1e6, "M tokens/s");
 
+        using var read = new ReadBandwidth(threads);
         using (var gemm = new GemmWorkload(1, 2048, 5632, threads))
         {
-            yield return new Figure("GEMM bf16, M=1 (N=2048, K=5632)", Sample.Measure(Seconds, gemm.Run), gemm.WeightBytes / 1e9, "GB/s", LimitKind.Reading);
+            yield return Reading("GEMM bf16, M=1 (N=2048, K=5632)", read, gemm.WeightBytes, () => Sample.Times(Seconds / 4, gemm.Run));
         }
 
         using (var gemm = new GemmWorkload(PromptTokens, 2048, 5632, threads))
         {
-            yield return new Figure("GEMM bf16, M=512 (N=2048, K=5632)", Sample.Measure(Seconds, gemm.Run), gemm.Operations / 1e9, "GFLOP/s", LimitKind.MultiplyingBf16);
+            yield return new Figure("GEMM bf16, M=512 (N=2048, K=5632)", Sample.Measure(Seconds, gemm.Run), gemm.Operations / 1e9, "GFLOP/s", bf16Peak / 1e9);
         }
 
         using (var attention = new AttentionWorkload(16, 1, 1024, threads))
         {
-            yield return new Figure("Attention bf16, decode, 16 x 1024 tokens", Sample.Measure(Seconds, attention.Run), attention.KvBytes / 1e9, "GB/s", LimitKind.Reading);
+            yield return Reading("Attention bf16, decode, 16 x 1024 tokens", read, attention.KvBytes, () => Sample.Times(Seconds / 4, attention.Run));
         }
 
         using (var attention = new AttentionWorkload(1, PromptTokens, PromptTokens, threads))
@@ -46,26 +47,41 @@ internal static class Headlines
         }
 
         using var model = new TinyLlamaWorkload(threads);
-        foreach (Figure figure in Model(model))
+        foreach (Figure figure in Model(model, read, bf16Peak))
         {
             yield return figure;
         }
     }
 
-    private static IEnumerable<Figure> Model(TinyLlamaWorkload model)
+    private static IEnumerable<Figure> Model(TinyLlamaWorkload model, ReadBandwidth read, double bf16Peak)
     {
         model.Decode(1, 4);
-        Sample one = Sample.Of(Enumerable.Range(0, 3).SelectMany(_ => model.Decode(1, DecodeSteps)));
         double bytes = TinyLlamaWorkload.WeightBytes + TinyLlamaWorkload.KvBytes(DecodeSteps / 2.0);
-        yield return new Figure("1.1B model bf16, decode step, batch 1", one, bytes / 1e9, "GB/s", LimitKind.Reading);
-        yield return new Figure("1.1B model bf16, decode, batch 1", one, 1, "tokens/s");
+        Figure one = Reading("1.1B model bf16, decode step, batch 1", read, bytes, () => model.Decode(1, DecodeSteps));
+        yield return one;
+        yield return new Figure("1.1B model bf16, decode, batch 1", new Sample(one.MedianSeconds, one.FastSeconds), 1, "tokens/s");
         model.Decode(16, 4);
         Sample sixteen = Sample.Of(Enumerable.Range(0, 2).SelectMany(_ => model.Decode(16, DecodeSteps)));
         yield return new Figure("1.1B model bf16, decode, batch 16", sixteen, 16, "tokens/s");
         model.Prefill(PromptTokens);
         Sample prefill = Sample.Of(Enumerable.Range(0, 7).Select(_ => model.Prefill(PromptTokens)));
-        yield return new Figure("1.1B model bf16, prompt of 512 tokens", prefill, TinyLlamaWorkload.PrefillOperations(PromptTokens) / 1e9, "GFLOP/s", LimitKind.MultiplyingBf16);
+        yield return new Figure("1.1B model bf16, prompt of 512 tokens", prefill, TinyLlamaWorkload.PrefillOperations(PromptTokens) / 1e9, "GFLOP/s", bf16Peak / 1e9);
         yield return new Figure("1.1B model bf16, prompt of 512 tokens", prefill, PromptTokens, "tokens/s");
+    }
+
+    // Both are measured in turns: what slows memory down for a while slows both down.
+    private static Figure Reading(string name, ReadBandwidth read, double bytes, Func<IEnumerable<double>> times)
+    {
+        const int turns = 4;
+        List<double> reading = read.Read();
+        List<double> work = [];
+        for (int turn = 0; turn < turns; turn++)
+        {
+            work.AddRange(times());
+            reading.AddRange(read.Read());
+        }
+
+        return new Figure(name, Sample.Of(work), bytes / 1e9, "GB/s", ReadBandwidth.RunBytes / Sample.Of(reading).Fast / 1e9);
     }
 
     private static Figure NativeCall()

@@ -25,20 +25,15 @@ internal static class ReportCommand
             }
         }
 
-        // The limits again afterwards: a machine that others use is not the same for minutes, and a limit that was found
-        // too low would flatter.
-        MachineLimits before = MachineLimits.Measure(threads);
-        List<Figure> measured = [.. Headlines.Measure(threads)];
-        MachineLimits limits = before.BestOf(MachineLimits.Measure(threads));
-        List<Figure> figures = [.. measured.Select(figure => figure.Against(limits))];
+        List<Figure> figures = [.. Headlines.Measure(threads, Bf16Peak.Measure(threads))];
         Machine machine = Machine.Here(threads);
-        string table = ReportWriter.Table(machine, limits, figures);
+        string table = ReportWriter.Table(machine, figures);
         Console.WriteLine(table);
         if (!dry)
         {
             string results = Path.Combine(BenchmarkFiles.Root, "tests", "VllmNative.Benchmarks", "results");
             Directory.CreateDirectory(results);
-            File.WriteAllText(Path.Combine(results, machine.Slug + ".json"), ReportWriter.Json(machine, limits, figures));
+            File.WriteAllText(Path.Combine(results, machine.Slug + ".json"), ReportWriter.Json(machine, figures));
             string readme = Path.Combine(BenchmarkFiles.Root, "README.md");
             File.WriteAllText(readme, ReportWriter.Insert(File.Exists(readme) ? File.ReadAllText(readme) : "", table));
         }

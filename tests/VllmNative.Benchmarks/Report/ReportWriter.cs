@@ -12,22 +12,22 @@ internal static class ReportWriter
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
-    internal static string Json(Machine machine, MachineLimits limits, IReadOnlyList<Figure> figures) =>
-        JsonSerializer.Serialize(new { Machine = new { machine.Processor, machine.Threads, machine.Date, machine.Command }, Limits = new { limits.ReadBytes, limits.Bf16Operations }, Figures = figures }, Indented) + "\n";
+    internal static string Json(Machine machine, IReadOnlyList<Figure> figures) =>
+        JsonSerializer.Serialize(new { Machine = new { machine.Processor, machine.Threads, machine.Date, machine.Command }, Figures = figures }, Indented) + "\n";
 
-    internal static string Table(Machine machine, MachineLimits limits, IReadOnlyList<Figure> figures)
+    internal static string Table(Machine machine, IReadOnlyList<Figure> figures)
     {
         CultureInfo invariant = CultureInfo.InvariantCulture;
         var text = new StringBuilder();
         text.Append(invariant, $"Measured on {machine.Processor}, {machine.Threads} threads, {machine.Date}, by `{machine.Command}`. ");
-        text.Append(invariant, $"In the same run the machine read {limits.ReadBytes / 1e9:F1} GB/s");
-        text.Append(limits.Bf16Operations > 0 ? string.Create(invariant, $" and multiplied bf16 at {limits.Bf16Operations / 1e9:F0} GFLOP/s (VDPBF16PS).\n") : ".\n");
-        text.Append("Times and limits of the fastest tenth of repeated runs, since other processes can only slow a run down; the medians stand beside them.\n\n");
-        text.Append("| | time | rate | of the machine's limit | median rate |\n|---|---:|---:|---:|---:|\n");
+        text.Append("Times are those of the fastest tenth of repeated runs, since other processes can only slow a run down; the median rates stand beside them. ");
+        text.Append("Limits are the machine's own, measured in turns with the figure: a loop that only reads (GB/s), one that only multiplies bf16 (VDPBF16PS, GFLOP/s).\n\n");
+        text.Append("| | time | rate | machine's limit | share | median rate |\n|---|---:|---:|---:|---:|---:|\n");
         foreach (Figure figure in figures)
         {
             string share = figure.ShareOfLimit is { } part ? string.Create(invariant, $"{part * 100:F0}%") : "";
-            text.Append(invariant, $"| {figure.Name} | {Time(figure.FastSeconds)} | {Rate(figure.Fast)} {figure.Unit} | {share} | {Rate(figure.Median)} |\n");
+            string limit = figure.Limit is { } most ? Rate(most) : "";
+            text.Append(invariant, $"| {figure.Name} | {Time(figure.FastSeconds)} | {Rate(figure.Fast)} {figure.Unit} | {limit} | {share} | {Rate(figure.Median)} |\n");
         }
 
         return text.ToString();

@@ -10,7 +10,9 @@ internal readonly record struct Sample(double Median, double Fast)
     private const int MinRuns = 5;
 
     /// <summary>Runs an action for so long, at least five times, after one run that does not count.</summary>
-    internal static Sample Measure(double seconds, Action run)
+    internal static Sample Measure(double seconds, Action run) => Of(Times(seconds, run));
+
+    internal static List<double> Times(double seconds, Action run)
     {
         run();
         var times = new List<double>();
@@ -22,7 +24,7 @@ internal readonly record struct Sample(double Median, double Fast)
             times.Add(Stopwatch.GetElapsedTime(begin).TotalSeconds);
         }
 
-        return Of(times);
+        return times;
     }
 
     internal static Sample Of(IEnumerable<double> times)
