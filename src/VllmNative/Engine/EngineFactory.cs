@@ -13,7 +13,6 @@ namespace VllmNative.Engine;
 /// <summary>Puts an engine together: files, device, weights, KV pool, runner, scheduler. Whatever fails takes all before it down.</summary>
 internal static class EngineFactory
 {
-    private const long DefaultCpuKvBytes = 1L << 30;
     private const int DefaultMaxNumSeqs = 256;
 
     internal static EngineParts Create(EngineOptions options, IProgress<LoadProgress>? progress)
@@ -38,10 +37,10 @@ internal static class EngineFactory
             Device device = scope.Add(Device.Create(options.Device, options.DeviceOrdinal, options.Threads));
             DecoderModel model = scope.Add(LoadModel(options, directory, device, spec, type, maxTokens, progress));
             KvGroup group = KvGroupOf(options, config, type);
-            int numBlocks = NumBlocksOf(options, group, maxModelLen, maxSeqs);
-            KvPool kv = scope.Add(new KvPool(device, group, numBlocks));
             int maxBlocks = (maxModelLen + group.BlockSize - 1) / group.BlockSize;
             var shape = new BatchShape(maxSeqs, maxTokens, maxSeqs, maxBlocks, group.BlockSize);
+            int numBlocks = KvCacheSizing.NumBlocks(options, group, device, model, shape);
+            KvPool kv = scope.Add(new KvPool(device, group, numBlocks));
             DeviceDescription description = device.Describe();
             long weightBytes = model.WeightBytes;
             var runner = new StepWorker(new ModelRunner(device, model, kv, shape), maxStepsInFlight: 1, options.Meters?.Device);
@@ -158,24 +157,5 @@ internal static class EngineFactory
             _ => type,
         };
         return new KvGroup(config.NumHiddenLayers, options.BlockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, cacheType);
-    }
-
-    private static int NumBlocksOf(EngineOptions options, KvGroup group, int maxModelLen, int maxSeqs)
-    {
-        if (options.NumBlocksOverride is { } exact)
-        {
-            return exact;
-        }
-
-        long bytes = options.KvCacheMemoryBytes ?? DefaultCpuKvBytes;
-        long blocks = bytes / group.BlockBytes;
-        if (blocks < 2)
-        {
-            throw new VllmException($"engine options: KvCacheMemoryBytes is {bytes}, but two KV blocks of {group.BlockBytes} bytes are the least");
-        }
-
-        // More than every row at full length would never be used.
-        long useful = 1 + ((long)maxSeqs * ((maxModelLen + group.BlockSize - 1) / group.BlockSize));
-        return (int)Math.Min(Math.Min(blocks, useful), int.MaxValue);
     }
 }

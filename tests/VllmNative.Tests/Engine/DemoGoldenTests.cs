@@ -13,7 +13,7 @@ public sealed class DemoGoldenTests
     public void Float32_FollowsTheReferenceWhereverItsGapIsClear(string model, string golden)
     {
         DemoGolden[] goldens = DemoGolden.Load(golden);
-        using var llm = new LLM(new EngineOptions { Model = TestAssets.Path("models", model), Dtype = ModelDtype.Float32, KvCacheMemoryBytes = 64 << 20 });
+        using var llm = new LLM(new EngineOptions { Model = TestAssets.Path("models", model), Device = TestDevice.Kind, Dtype = ModelDtype.Float32, KvCacheMemoryBytes = 64 << 20 });
         int compared = 0;
         for (int i = 0; i < goldens.Length; i++)
         {

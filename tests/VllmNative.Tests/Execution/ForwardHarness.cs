@@ -23,7 +23,7 @@ internal sealed class ForwardHarness : IDisposable
     {
         _blockSize = blockSize;
         ModelConfig config = ModelConfig.Load(modelDir);
-        Device device = Device.Create(DeviceKind.Cpu, 0, 0);
+        Device device = Device.Create(TestDevice.Kind, 0, 0);
         using WeightMap weights = WeightMap.Open(modelDir);
         DecoderSpec spec = ModelRegistry.Describe(config, modelDir);
         DecoderModel model = new DecoderBuilder(device, spec, type, new CheckpointParameters(device, type, weights, null), MaxTokens).Build();
@@ -62,7 +62,12 @@ internal sealed class ForwardHarness : IDisposable
         var rows = new float[_plan.NumLogits][];
         for (int i = 0; i < rows.Length; i++)
         {
-            rows[i] = new ReadOnlySpan<float>((float*)logits.Data + (i * logits.Dim1), (int)logits.Dim1).ToArray();
+            rows[i] = new float[logits.Dim1];
+            fixed (float* row = rows[i])
+            {
+                _runner.Device.CopyToHost((nint)row, logits.Data + (nint)(i * logits.Dim1 * sizeof(float)), logits.Dim1 * sizeof(float));
+                _runner.Device.Synchronize();
+            }
         }
 
         return rows;
