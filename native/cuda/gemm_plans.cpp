@@ -5,9 +5,12 @@
 // Rows are bucketed: one algorithm serves a bucket, with descriptors whose row count is set for each call.
 #include "cuda/gemm_plans.h"
 
+#include <cstdio>
+
 #include "core/dtype.h"
 #include "core/error.h"
 #include "cuda/cublaslt.h"
+#include "cuda/host.h"
 
 namespace vn::cuda {
 namespace {
@@ -136,7 +139,7 @@ void GemmPlan::choose(cublasLtHandle_t handle, const GemmKey& key) {
   int found = 0;
   const cublasStatus_t status = cublaslt().cublasLtMatmulAlgoGetHeuristic(handle, product, w, x, y, y, preference.handle,
                                                                           kCandidates, candidates, &found);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return;
   check_cublas(status, "gemm: cublasLtMatmulAlgoGetHeuristic");
   for (int i = 0; i < found && !usable; ++i) {
     if (candidates[i].state != CUBLAS_STATUS_SUCCESS) continue;
@@ -152,6 +155,21 @@ void GemmPlan::set_rows(int64_t m, int64_t x_stride, int64_t y_stride) {
   set(y, CUBLASLT_MATRIX_LAYOUT_LD, y_stride);
 }
 
+namespace {
+
+// Once for each plan: such a product is computed by the plain kernel, far slower.
+void report_unusable(const GemmKey& key) {
+  char message[256];
+  std::snprintf(message, sizeof message,
+                "gemm: cuBLASLt has no algorithm for [%lld, %lld] x %lld, %s into %s, bias %d, aligned to %d, %d and %d bytes; "
+                "the plain kernel computes it",
+                static_cast<long long>(key.m), static_cast<long long>(key.k), static_cast<long long>(key.n),
+                dtype_name(key.dtype), dtype_name(key.y_dtype), key.bias, key.x_alignment, key.w_alignment, key.y_alignment);
+  g_host->log(2, message);
+}
+
+}  // namespace
+
 GemmPlans::GemmPlans() = default;
 
 GemmPlans::~GemmPlans() {
@@ -166,6 +184,7 @@ GemmPlan& GemmPlans::find(const GemmKey& key, const GemmProblem& problem) {
     plan->describe(key, problem.bias);
     plan->set_rows(key.m, problem.x_stride, problem.y_stride);
     plan->choose(handle_, key);
+    if (!plan->usable) report_unusable(key);
     slot = std::move(plan);
   }
   return *slot;

@@ -3,7 +3,7 @@
 //
 // A decode step's small projections: W is read once, and that is all the time there should be (bound: N * K * 2 bytes).
 // A warp takes kRows neighbouring rows of W; its lanes take 16-byte chunks of them, kUnroll at a time, so that 8 loads of each
-// lane are in flight. W bypasses the first-level cache, which keeps x: its chunks are read again by every warp of the
+// lane are in flight (4 where M > 4: registers). W bypasses the first-level cache, which keeps x: its chunks are read again by every warp of the
 // multiprocessor. Where N alone gives too few warps, `split` warps of a block share the rows and take every split-th run of
 // 32 chunks; their sums are added in shared memory. The order of additions depends on N, K and the multiprocessor count:
 // lane by lane along K, then a butterfly over lanes, then over warps.
@@ -81,32 +81,41 @@ __global__ __launch_bounds__(kThreads, 2) void gemm_skinny_kernel(const SkinnyPa
 #pragma unroll
   for (int m = 0; m < kM; ++m) x[m] = p.x + min(m, p.m - 1) * p.x_stride;
 
+  constexpr bool kEarlyX = kM <= 2;  // registers for x beside W
   float sum[kM][kRows] = {};
   const int step = p.split * 32;
   for (int c = part * 32 + lane; c < p.chunks; c += kUnroll * step) {
+    // Chunks past the end are zeros, which change no sum. All loads come before the first use.
     uint4 wide[kUnroll][kRows];
+    uint4 early[kUnroll][kEarlyX ? kM : 1];
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
-      if (c + u * step < p.chunks) {
+      const int at = c + u * step;
 #pragma unroll
-        for (int r = 0; r < kRows; ++r) wide[u][r] = load_once(w[r] + c + u * step);
+      for (int r = 0; r < kRows; ++r) wide[u][r] = at < p.chunks ? load_once(w[r] + at) : uint4{};
+      if constexpr (kEarlyX) {
+#pragma unroll
+        for (int m = 0; m < kM; ++m) early[u][m] = at < p.chunks ? __ldg(x[m] + at) : uint4{};
       }
     }
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
-      if (c + u * step < p.chunks) {
-        float wv[kRows][kChunk];
+      const int at = c + u * step;
+      float wv[kRows][kChunk];
 #pragma unroll
-        for (int r = 0; r < kRows; ++r) unpack_chunk<T>(wide[u][r], wv[r]);
+      for (int r = 0; r < kRows; ++r) unpack_chunk<T>(wide[u][r], wv[r]);
 #pragma unroll
-        for (int m = 0; m < kM; ++m) {
-          float xv[kChunk];
-          unpack_chunk<T>(__ldg(x[m] + c + u * step), xv);
+      for (int m = 0; m < kM; ++m) {
+        float xv[kChunk];
+        if constexpr (kEarlyX) {
+          unpack_chunk<T>(early[u][m], xv);
+        } else {
+          unpack_chunk<T>(at < p.chunks ? __ldg(x[m] + at) : uint4{}, xv);
+        }
 #pragma unroll
-          for (int r = 0; r < kRows; ++r) {
+        for (int r = 0; r < kRows; ++r) {
 #pragma unroll
-            for (int i = 0; i < kChunk; ++i) sum[m][r] = fmaf(xv[i], wv[r][i], sum[m][r]);
-          }
+          for (int i = 0; i < kChunk; ++i) sum[m][r] = fmaf(xv[i], wv[r][i], sum[m][r]);
         }
       }
     }
@@ -165,7 +174,7 @@ void launch_rows(const SkinnyParams& params, int sms, cudaStream_t stream) {
   if (params.m == 1) return launch<T, 1, 2, 4>(params, sms, stream);
   if (params.m == 2) return launch<T, 2, 2, 4>(params, sms, stream);
   if (params.m <= 4) return launch<T, 4, 4, 2>(params, sms, stream);
-  return launch<T, 8, 4, 2>(params, sms, stream);
+  return launch<T, 8, 4, 1>(params, sms, stream);
 }
 
 bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % sizeof(uint4) == 0; }
