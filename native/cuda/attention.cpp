@@ -12,12 +12,15 @@
 namespace vn::cuda {
 namespace {
 
-// Never throws: the size is asked for outside the guard.
+// Never throws: the workspace's size is asked for outside the guard.
+int attribute(const Device& device, cudaDeviceAttr name, int otherwise) {
+  int value = 0;
+  return cudaDeviceGetAttribute(&value, name, device.ordinal) == cudaSuccess ? value : otherwise;
+}
+
 int multiprocessors(const Device& device) {
   constexpr int kUnknown = 256;
-  int count = 0;
-  const cudaError_t result = cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device.ordinal);
-  return result == cudaSuccess ? count : kUnknown;
+  return attribute(device, cudaDevAttrMultiProcessorCount, kUnknown);
 }
 
 AttentionArgs args_of(const vn_attention_params& p) {
@@ -69,10 +72,11 @@ void attention_paged(const Stream& stream, const vn_attention_params& p) {
   AttentionArgs args = args_of(p);
   if (args.tokens == 0 || args.rows == 0 || args.q_heads == 0) return;
   const int processors = multiprocessors(stream.device);
+  args.shared_limit = attribute(stream.device, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
   args.partials = static_cast<float*>(p.workspace);
   args.pieces = static_cast<char*>(p.workspace) + decode_partial_bytes(processors, args.value_dim);
 
-  const bool decode = decode_supports(args) && args.group <= kDecodeRows;
+  const bool decode = decode_supports(args);
   const bool all_decode = decode && static_cast<int64_t>(args.max_query_len) * args.group <= kDecodeRows;
   if (decode) launch_attention_decode(args, processors, stream.handle);
   if (all_decode) return;

@@ -39,6 +39,7 @@ struct AttentionArgs {
   int32_t window;        // 0 = all
   int32_t max_query_len;  // a bound, at least 1
   float scale, softcap;  // softcap <= 0 = off
+  int32_t shared_limit;   // bytes of shared memory that a block may have
   bool decode_rows_elsewhere;  // plain kernel: leave the rows of the split-KV kernel alone
 
   // Scratch of the split-KV kernel.
