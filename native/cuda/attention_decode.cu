@@ -1,6 +1,7 @@
-// Split-KV attention for short rows: out[t, h] = softmax(softcap(q[t, h] k^T * scale)) v, where a row's query tokens times the
-// heads of a KV head's group are at most 16, or the row has one token and a larger group (16 heads at a time). q, cache and out are all F16 or all BF16; head dimension 64, 96, 128 or 256;
-// scores, sums and partial results in f32; weights are rounded to the dtype before they multiply v.
+// Split-KV attention for short rows: out[t, h] = softmax(softcap(q[t, h] k^T * scale)) v, where a row's query tokens times
+// the heads of a KV head's group are at most 16, or the row has one token and a larger group (16 heads at a time). q, cache
+// and out are all F16 or all BF16; head dimension 64, 96, 128 or 256; scores, sums and partial results in f32; weights are
+// rounded to the dtype before they multiply v.
 //
 // Work: one unit is kTile tokens of one (row, KV head). Units of the whole batch stand in one line (row, head, tile; a large
 // group counts as several heads), and each of the grid's blocks, as many as the chip holds at once, takes an equal run of it:
