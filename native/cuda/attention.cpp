@@ -77,7 +77,7 @@ void attention_paged(const Stream& stream, const vn_attention_params& p) {
   args.pieces = static_cast<char*>(p.workspace) + decode_partial_bytes(processors, args.value_dim);
 
   const bool decode = decode_supports(args);
-  const bool all_decode = decode && static_cast<int64_t>(args.max_query_len) * args.group <= kDecodeRows;
+  const bool all_decode = decode && is_short(args.max_query_len, args.group);
   if (decode) launch_attention_decode(args, processors, stream.handle);
   if (all_decode) return;
   args.decode_rows_elsewhere = decode;

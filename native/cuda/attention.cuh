@@ -33,7 +33,7 @@ __device__ inline RowRange row_range(const AttentionArgs& a, int row) {
 
 // Whether the split-KV kernel takes this row; else the tiled (or plain) kernel does.
 __device__ inline bool is_decode_row(const AttentionArgs& a, const RowRange& row) {
-  return static_cast<int64_t>(row.queries()) * a.group <= kDecodeRows;
+  return is_short(row.queries(), a.group);
 }
 
 // First position that a token at `position` sees.

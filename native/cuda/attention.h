@@ -10,7 +10,8 @@
 
 namespace vn::cuda {
 
-constexpr int kDecodeRows = 16;  // (token, head) pairs of one KV head that the split-KV kernel takes: M of one mma
+constexpr int kDecodeRows = 16;       // (token, head) pairs of one KV head in a tile of the split-KV kernel: M of one mma
+constexpr int kMaxDecodeGroup = 128;  // heads of a group that it takes, in several tiles that each read K and V again
 
 // vn_attention_params in the types of the kernels; passed by value. Strides count elements.
 struct AttentionArgs {
@@ -46,6 +47,14 @@ struct AttentionArgs {
   float* partials;
   void* pieces;
 };
+
+// Whether the split-KV kernel takes rows of this many query tokens: their pairs are one tile, or one token of a large group.
+#if defined(__CUDACC__)
+__host__ __device__
+#endif
+inline bool is_short(int queries, int group) {
+  return queries == 1 ? group <= kMaxDecodeGroup : static_cast<int64_t>(queries) * group <= kDecodeRows;
+}
 
 // Whether the tuned kernels were built for these dtypes, dimensions and alignments.
 bool decode_supports(const AttentionArgs& args);

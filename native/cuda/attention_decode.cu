@@ -1,16 +1,19 @@
-// Split-KV attention for short rows: out[t, h] = softmax(softcap(q[t, h] k^T * scale)) v, where a row's query tokens times the
-// heads of a KV head's group are at most 16. q, cache and out are all F16 or all BF16; head dimension 64, 96, 128 or 256;
-// scores, sums and partial results in f32; weights are rounded to the dtype before they multiply v.
+// Split-KV attention for short rows: out[t, h] = softmax(softcap(q[t, h] k^T * scale)) v, where a row's query tokens times
+// the heads of a KV head's group are at most 16, or the row has one token and a larger group (16 heads at a time). q, cache
+// and out are all F16 or all BF16; head dimension 64, 96, 128 or 256; scores, sums and partial results in f32; weights are
+// rounded to the dtype before they multiply v.
 //
-// Work: one unit is kTile tokens of one (row, KV head). Units of the whole batch stand in one line (row, head, tile), and each
-// of the grid's blocks, as many as the chip holds at once, takes an equal run of it: long and short sequences, few and many
-// rows all keep every SM equally busy, and the plan follows seq_lens on the device, so that a captured graph adapts.
+// Work: one unit is kTile tokens of one (row, KV head). Units of the whole batch stand in one line (row, head, tile; a large
+// group counts as several heads), and each of the grid's blocks, as many as the chip holds at once, takes an equal run of it:
+// long and short sequences, few and many rows all keep every SM equally busy, and the plan follows seq_lens on the device, so
+// that a captured graph adapts.
 // A run that ends inside a (row, head) leaves a partial result, at most two for each block, which a second kernel merges.
 // Block: kWarps warps; warp w takes tokens 16 w .. 16 w + 15 of each tile through a ring of kStages buffers of its own
 // (cp.async; the page is looked up one tile ahead), without block barriers until the (row, head) ends, where the warps'
 // states are merged. The 16 rows of an mma are (token, head of the group): K and V are read once for all of them.
 // Shared memory: kStages x kTile x kDim x 2 (K, V) x 2 bytes, and 2 x 16 x kDim x 4 bytes for merging.
 // Alignment: 16 bytes for q, out, the cache, and all their strides. Bound: bytes of K and V.
+// A NaN in the V of a token reaches the row's other tokens in this tile that do not see it; never another row.
 // Ideas: splitting along the sequence with a merge by log-sum-exp is Flash-Decoding's (Dao et al.), a group in the rows of an
 // mma FlashInfer's, equal runs of a line of tiles Stream-K's (Osama et al.).
 #include "cuda/attention_mma.cuh"
@@ -49,7 +52,13 @@ struct alignas(16) Piece {
   int parts, row, head, unused;
 };
 
-// Tiles [first, end) of a row, for each KV head.
+// Parts of a group, of kDecodeRows (token, head) pairs each; more than one only for one token of a large group.
+__device__ int parts_of_group(const AttentionArgs& a) { return (a.group + kDecodeRows - 1) / kDecodeRows; }
+
+// Heads of a row in the line of units: parts of the KV heads' groups.
+__device__ int line_heads(const AttentionArgs& a) { return a.kv_heads * parts_of_group(a); }
+
+// Tiles [first, end) of a row, for each of its heads in the line.
 struct TileRange {
   int first, end;
 };
@@ -74,7 +83,7 @@ __device__ void find_share(const AttentionArgs& a, Share& share, int64_t (&warp_
   int64_t mine = 0;
   for (int r = first; r < last; ++r) {
     const TileRange tiles = tiles_of(a, row_range(a, r));
-    mine += static_cast<int64_t>(tiles.end - tiles.first) * a.kv_heads;
+    mine += static_cast<int64_t>(tiles.end - tiles.first) * line_heads(a);
   }
   int64_t sum = mine;
 #pragma unroll
@@ -101,7 +110,7 @@ __device__ void find_share(const AttentionArgs& a, Share& share, int64_t (&warp_
     int64_t offset = begin - before;
     for (int r = first; r < last; ++r) {
       const TileRange tiles = tiles_of(a, row_range(a, r));
-      const int64_t units = static_cast<int64_t>(tiles.end - tiles.first) * a.kv_heads;
+      const int64_t units = static_cast<int64_t>(tiles.end - tiles.first) * line_heads(a);
       if (offset < units) {
         share.row = r;
         share.offset = offset;
@@ -118,7 +127,7 @@ struct Cursor {
   RowRange range;
   TileRange tiles;
   const int32_t* table;
-  int row, head, tile;
+  int row, head, tile;  // head: in the line
   int low;  // first position that the row sees
 
   __device__ void open_row(const AttentionArgs& a, int index) {
@@ -137,7 +146,7 @@ struct Cursor {
   // There is a next unit.
   __device__ void advance(const AttentionArgs& a) {
     if (++tile < tiles.end) return;
-    if (++head < a.kv_heads) {
+    if (++head < line_heads(a)) {
       tile = tiles.first;
       return;
     }
@@ -147,6 +156,18 @@ struct Cursor {
     tile = tiles.first;
   }
 };
+
+// A (token, head) pair of a row: m counts the pairs of a KV head's group, or of the part of it that `line_head` is.
+struct Pair {
+  int token, head;
+  bool exists;
+};
+
+__device__ Pair pair_of(const AttentionArgs& a, const RowRange& row, int line_head, int m) {
+  const int parts = parts_of_group(a), index = line_head % parts * kDecodeRows + m;
+  const int token = index / a.group;
+  return {token, line_head / parts * a.group + index % a.group, token < row.queries()};
+}
 
 // What a warp knows of its 16 rows: of a lane's rows g and g + 8, largest exponent and its part of the sum of weights.
 template <int kDim>
@@ -160,12 +181,9 @@ struct State {
 template <typename T, int kDim>
 __device__ void begin_piece(const AttentionArgs& a, const Cursor& at, State<kDim>& s) {
   const int lane = threadIdx.x % 32;
-  const int rows = at.range.queries() * a.group;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int m = lane / 4 + 8 * half;
-    const int token = m / a.group, head = at.head * a.group + m % a.group;
-    const bool exists = m < rows;
+    const auto [token, head, exists] = pair_of(a, at.range, at.head, lane / 4 + 8 * half);
     const int position = at.range.first_position() + token;
     s.largest[half] = -INFINITY;
     s.weight[half] = 0.0f;
@@ -311,10 +329,9 @@ __device__ void write_out(const AttentionArgs& a, const Cursor& at, const State<
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int m = lane / 4 + 8 * half;
-    if (s.end[half] <= 0) continue;  // no such row, or before position 0
-    T* out = static_cast<T*>(a.out) + (at.range.begin + m / a.group) * a.out_token_stride +
-             (at.head * a.group + m % a.group) * a.out_head_stride;
+    if (s.end[half] <= 0) continue;  // no such pair, or before position 0
+    const Pair pair = pair_of(a, at.range, at.head, lane / 4 + 8 * half);
+    T* out = static_cast<T*>(a.out) + (at.range.begin + pair.token) * a.out_token_stride + pair.head * a.out_head_stride;
     const float inverse = 1.0f / s.weight[half];
 #pragma unroll
     for (int n = 0; n < kDim / 8; ++n) {
@@ -369,7 +386,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode
     if (looked_up >= units) return;
     const int position = ahead.tile * kTile + warp * kWarpTokens + lane % kWarpTokens;
     place.look_up(a, ahead.table, position, ahead.low, ahead.range.length);
-    head = ahead.head;
+    head = ahead.head / parts_of_group(a);
     if (++looked_up < units) ahead.advance(a);
   };
   const auto fetch = [&](int unit, const TokenPlace& place, int head) {
@@ -437,8 +454,8 @@ __global__ void __launch_bounds__(kThreads) attention_decode_merge_kernel(const 
   const Piece piece = static_cast<const Piece*>(a.pieces)[blockIdx.y];
   if (piece.parts == 0) return;
   const RowRange row = row_range(a, piece.row);
-  const int token = m / a.group;
-  if (token >= row.queries() || row.first_position() + token < 0) return;
+  const auto [token, head, exists] = pair_of(a, row, piece.head, m);
+  if (!exists || row.first_position() + token < 0) return;
 
   const auto part = [&](int i) {
     const int64_t slot = 2 * (static_cast<int64_t>(blockIdx.y) + i) + (i == 0);
@@ -464,8 +481,7 @@ __global__ void __launch_bounds__(kThreads) attention_decode_merge_kernel(const 
   weight = 0.0f;
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) weight += shared_weight[w];
-  T* out = static_cast<T*>(a.out) + (row.begin + token) * a.out_token_stride +
-           (piece.head * a.group + m % a.group) * a.out_head_stride;
+  T* out = static_cast<T*>(a.out) + (row.begin + token) * a.out_token_stride + head * a.out_head_stride;
   for (int d = static_cast<int>(threadIdx.x); d < kDim; d += kThreads) {
     float total = 0.0f;
 #pragma unroll
@@ -504,7 +520,7 @@ bool decode_supports(const AttentionArgs& a) {
   constexpr int kStaticBytes = 1024;
   bool fits = false;
   with_dim(a.key_dim, [&](auto dim) { fits = kSharedBytes<dim> + kStaticBytes <= a.shared_limit; });
-  return fits && a.group <= kDecodeRows && aligned_for_tiles(a);
+  return fits && a.group <= kMaxDecodeGroup && aligned_for_tiles(a);
 }
 
 void launch_attention_decode(const AttentionArgs& a, int multiprocessors, cudaStream_t stream) {

@@ -9,6 +9,7 @@
 // Block: kWarps warps with 16 kRowTiles rows each. Shared memory: q [kRows][kDim], and two stages of K and V [kTile][kDim],
 // swizzled; the next stage's pages are fetched (cp.async) while this one is computed; each warp fetches 16 tokens.
 // Alignment: 16 bytes for q, the cache, and all strides. Bound: tensor operations (mma.sync), then exponentials.
+// A NaN in the V of a token reaches earlier tokens of the same row in this tile; never another row.
 // Ideas: FlashAttention-2 (Dao): online softmax, weights reused from accumulator registers; packing of groups as in
 // FlashAttention-3 and FlashInfer; lazy rescaling as in FlashAttention-4.
 #include "cuda/attention_mma.cuh"

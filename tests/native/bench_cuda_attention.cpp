@@ -268,6 +268,7 @@ void bench_all() {
   bench_attention("decode_uneven", kLlama, uneven(32));
   bench_attention("decode_window", kLlama, rows_of(32, 1, 8192), 1024);
   bench_attention("decode_mha", {32, 32, 128}, rows_of(32, 1, 1024));
+  bench_attention("decode_mqa", {32, 1, 128}, rows_of(32, 1, 2048));
   bench_attention("decode_qwen3_0.6b", {16, 8, 128}, rows_of(32, 1, 2048));
   bench_attention("decode_qwen2.5_0.5b", {14, 2, 64}, rows_of(32, 1, 2048));
   bench_attention("decode_dim64", {32, 8, 64}, rows_of(32, 1, 2048));
