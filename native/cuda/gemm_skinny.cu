@@ -3,10 +3,10 @@
 //
 // A decode step's small projections: W is read once, and that is all the time there should be (bound: N * K * 2 bytes).
 // A warp takes kRows neighbouring rows of W; its lanes take 16-byte chunks of them, kUnroll at a time, so that 8 loads of each
-// lane are in flight (4 where M > 4: registers). W bypasses the first-level cache, which keeps x: its chunks are read again by every warp of the
-// multiprocessor. Where N alone gives too few warps, `split` warps of a block share the rows and take every split-th run of
-// 32 chunks; their sums are added in shared memory. The order of additions depends on N, K and the multiprocessor count:
-// lane by lane along K, then a butterfly over lanes, then over warps.
+// lane are in flight (4 where M > 4: registers). W bypasses the first-level cache, which keeps x: its chunks are read again
+// by every warp of the multiprocessor. Where N alone gives too few warps, `split` warps of a block share the rows and take
+// every split-th run of 32 chunks; their sums are added in shared memory. The order of additions depends on N, K, M and the
+// multiprocessor count: lane by lane along K, then a butterfly over lanes, then over warps.
 // Grid: one block of 8 warps for each (8 / split) groups of kRows rows. Shared memory: 8 * kM * kRows floats.
 // Idea: the matrix-vector kernels of gpt-fast and llama.cpp (a warp to a row, wide loads), with rows and K shared as above.
 #include <algorithm>

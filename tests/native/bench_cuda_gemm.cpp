@@ -1,6 +1,6 @@
-// Times vn_gemm, vn_embedding and the loading of weights on a CUDA device, at the shapes of Llama-3.1-8B and Qwen3-0.6B, for each
-// kernel that takes them. Launches are replayed from a graph, so that the host's share is not counted; operands rotate beyond
-// the second-level cache; medians of 11 replays. One JSON line a case on stdout; a few lines of ceilings first.
+// Times vn_gemm, vn_embedding and the loading of weights on a CUDA device, at the shapes of Llama-3.1-8B and Qwen3-0.6B, for
+// each kernel that takes them. Launches are replayed from a graph, so that the host's share is not counted; operands rotate
+// beyond the second-level cache; medians of 11 replays. One JSON line a case on stdout; a few lines of ceilings first.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -207,8 +207,8 @@ void bench_weights() {
       require(vn_weight_load(weight, 0, rows, kColumns, map, source.dtype, kColumns));
       munmap(map, kBytes);
     });
-    std::printf("{\"name\":\"weight_load\",\"from\":\"%s\",\"to\":\"bf16\",\"ms\":%.1f,\"gbps\":%.2f}\n", source.name, 1e3 * load,
-                1e-9 * kBytes / load);
+    std::printf("{\"name\":\"weight_load\",\"from\":\"%s\",\"to\":\"bf16\",\"ms\":%.1f,\"gbps\":%.2f}\n", source.name,
+                1e3 * load, 1e-9 * kBytes / load);
   }
   close(file);
   vn_weight_destroy(weight);
