@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/penalties.h"
 #include "cpu/isa.h"
 
 namespace vn::cpu {
@@ -11,12 +12,6 @@ namespace vn::cpu {
 constexpr int64_t kLogitBlock = 1024;  // columns that one kernel call covers at most, where a call works on a block
 constexpr int64_t kLogitLanes = 16;    // maxima kept for each block: lane i covers columns i, i + 16, ...
 constexpr int64_t kLogitSlack = 16;    // elements that collect may write past the last one it reports
-
-struct Penalties {
-  float repetition;
-  float frequency;
-  float presence;
-};
 
 struct LogitKernels {
   // Maxima of the lanes of one block, -inf in empty ones. Returns whether a NaN or +inf is among the n logits.

@@ -23,13 +23,4 @@ VN_HOST_DEVICE float whole_mass(float logit, float max_logit, float scale) {
   return static_cast<float>(mass_integer(raw_mass(logit, max_logit, scale)));
 }
 
-VN_HOST_DEVICE float penalised(float logit, int32_t count, const Penalties& penalties) {
-  if (count == 0) return logit;
-  logit = logit > 0.0f ? ieee_div(logit, penalties.repetition) : ieee_mul(logit, penalties.repetition);
-  const int32_t generated = count & 0x7fffffff;
-  if (generated == 0) return logit;
-  logit = ieee_sub(logit, ieee_mul(penalties.frequency, static_cast<float>(generated)));
-  return ieee_sub(logit, penalties.presence);
-}
-
 }  // namespace vn::cpu

@@ -5,8 +5,19 @@
 #include <cstdio>
 
 #include "cuda/check.h"
+#include "cuda/gemm_plans.h"
+#include "cuda/weight_staging.h"
 
 namespace vn::cuda {
+
+DeviceState::DeviceState(int device, int multiprocessors, int compute_capability)
+    : ordinal(device),
+      sms(multiprocessors),
+      capability(compute_capability),
+      gemm_plans(std::make_unique<GemmPlans>()),
+      weight_staging(std::make_unique<WeightStaging>()) {}
+
+DeviceState::~DeviceState() = default;
 
 void Device::activate() const { check(cudaSetDevice(ordinal), "device: cudaSetDevice"); }
 
@@ -30,10 +41,28 @@ Device* device_create(int32_t ordinal, const vn_device_options& options) {
   if (options.foreign_context) {
     fail(VN_UNSUPPORTED, "device_create: foreign_context is set, the CUDA backend takes only the primary context yet");
   }
-  const Device device{ordinal};
+  Device device{ordinal, nullptr};
   device.activate();
   check(cudaFree(nullptr), "device_create: cudaFree");  // makes the context now, where a failure belongs
-  return new Device(device);
+  int sms = 0;
+  int major = 0;
+  int minor = 0;
+  check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, ordinal), "device_create: cudaDeviceGetAttribute");
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal),
+        "device_create: cudaDeviceGetAttribute");
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal),
+        "device_create: cudaDeviceGetAttribute");
+  auto state = std::make_unique<DeviceState>(ordinal, sms, major * 10 + minor);
+  device.state = state.get();
+  auto* result = new Device(device);
+  state.release();
+  return result;
+}
+
+void device_destroy(Device* device) noexcept {
+  cudaSetDevice(device->ordinal);  // what the state holds was made there
+  delete device->state;
+  delete device;
 }
 
 void device_info(const Device& device, vn_device_info& out) {
@@ -44,6 +73,7 @@ void device_info(const Device& device, vn_device_info& out) {
   size_t total_bytes = 0;
   check(cudaMemGetInfo(&free_bytes, &total_bytes), "device_get_info: cudaMemGetInfo");
   out.ordinal = device.ordinal;
+  out.flags = VN_DEVICE_HAS_GRAPHS;
   out.num_threads = properties.multiProcessorCount;
   out.capability = properties.major * 10 + properties.minor;
   out.total_memory = static_cast<int64_t>(total_bytes);

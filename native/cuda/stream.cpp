@@ -23,7 +23,7 @@ void stream_destroy(Stream* stream) noexcept {
 
 void stream_synchronize(const Stream& stream) {
   stream.device.activate();
-  check_wait(cudaStreamSynchronize(stream.handle), "stream_synchronize");
+  check_wait(cudaStreamSynchronize(stream.handle), "stream_synchronize", stream.device.state->last_op);
 }
 
 Event* event_create(const Device& device) {
@@ -50,7 +50,7 @@ void event_wait(const Event& event, const Stream& stream) {
 
 void event_synchronize(const Event& event) {
   event.device.activate();
-  check_wait(cudaEventSynchronize(event.handle), "event_synchronize");
+  check_wait(cudaEventSynchronize(event.handle), "event_synchronize", event.device.state->last_op);
 }
 
 float event_elapsed(const Event& start, const Event& end) {

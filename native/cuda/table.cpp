@@ -2,6 +2,7 @@
 #include "core/backend.h"
 #include "cuda/buffer.h"
 #include "cuda/device.h"
+#include "cuda/graph.h"
 #include "cuda/host.h"
 #include "cuda/ops.h"
 #include "cuda/stream.h"
@@ -13,16 +14,12 @@ const Device& device_of(void* device) { return *static_cast<const Device*>(devic
 const Stream& stream_of(void* stream) { return *static_cast<const Stream*>(stream); }
 const Event& event_of(void* event) { return *static_cast<const Event*>(event); }
 
-int32_t not_computed(const char* op) {
-  return enter([&] { fail(VN_UNSUPPORTED, "%s: the CUDA backend does not compute this yet", op); });
-}
-
 void fill_lifetimes(BackendTable& table) {
   table.device_count = [](int32_t* out) { return enter([&] { *out = device_count(); }); };
   table.device_create = [](int32_t ordinal, const vn_device_options* options, void** out) {
     return enter([&] { *out = device_create(ordinal, *options); });
   };
-  table.device_destroy = [](void* device) { delete static_cast<Device*>(device); };
+  table.device_destroy = [](void* device) { device_destroy(static_cast<Device*>(device)); };
   table.device_info = [](void* device, vn_device_info* out) {
     return enter([&] { device_info(device_of(device), *out); });
   };
@@ -92,20 +89,30 @@ void fill_weights(BackendTable& table) {
   };
 }
 
+void fill_graphs(BackendTable& table) {
+  table.graph_begin = [](void* stream) { return enter([&] { graph_begin(stream_of(stream)); }); };
+  table.graph_end = [](void* stream, void** out) { return enter([&] { *out = graph_end(stream_of(stream)); }); };
+  table.graph_launch = [](void* graph, void* stream) {
+    return enter([&] { graph_launch(*static_cast<const Graph*>(graph), stream_of(stream)); });
+  };
+  table.graph_destroy = [](void* graph) { graph_destroy(static_cast<Graph*>(graph)); };
+}
+
 template <typename Params, void (*Op)(const Stream&, const Params&)>
-int32_t run(void* stream, const Params* params) {
+int32_t run(const char* name, void* opaque, const Params* params) {
   return enter([&] {
-    stream_of(stream).device.activate();
-    Op(stream_of(stream), *params);
+    const Stream& stream = stream_of(opaque);
+    stream.device.activate();
+    stream.device.state->last_op.store(name, std::memory_order_relaxed);
+    Op(stream, *params);
   });
 }
 
 void fill_operations(BackendTable& table) {
-  table.graph_begin = [](void*) { return not_computed("graph_begin"); };
-  table.graph_end = [](void*, void**) { return not_computed("graph_end"); };
-  table.graph_launch = [](void*, void*) { return not_computed("graph_launch"); };
-  table.graph_destroy = [](void*) {};
-#define VN_FILL_ENTRY(name, params_type) table.name = run<params_type, cuda::name>;
+#define VN_FILL_ENTRY(name, params_type)                       \
+  table.name = [](void* stream, const params_type* params) {   \
+    return run<params_type, cuda::name>(#name, stream, params); \
+  };
   VN_FOR_EACH_OP(VN_FILL_ENTRY)
 #undef VN_FILL_ENTRY
 }
@@ -117,6 +124,7 @@ BackendTable make_table() {
   fill_lifetimes(table);
   fill_memory(table);
   fill_weights(table);
+  fill_graphs(table);
   fill_operations(table);
   return table;
 }

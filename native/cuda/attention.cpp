@@ -1,0 +1,93 @@
+// vn_attention_paged on CUDA: reads the arguments, and chooses kernels from what the host knows (bounds, dtypes, alignment).
+// Each row of a batch is computed by exactly one kernel; rows choose on the device, so that a captured graph stays right
+// when lengths change.
+#include "cuda/attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/check.h"
+#include "cuda/ops.h"
+
+namespace vn::cuda {
+namespace {
+
+// Never throws: the workspace's size is asked for outside the guard.
+int attribute(const Device& device, cudaDeviceAttr name, int otherwise) {
+  int value = 0;
+  return cudaDeviceGetAttribute(&value, name, device.ordinal) == cudaSuccess ? value : otherwise;
+}
+
+int multiprocessors(const Device& device) {
+  constexpr int kUnknown = 256;
+  return attribute(device, cudaDevAttrMultiProcessorCount, kUnknown);
+}
+
+AttentionArgs args_of(const vn_attention_params& p) {
+  AttentionArgs a{};
+  const vn_kv_cache& cache = p.cache;
+  a.q = p.q.data;
+  a.out = p.out.data;
+  a.q_token_stride = p.q.stride[0];
+  a.q_head_stride = p.q.stride[1];
+  a.out_token_stride = p.out.stride[0];
+  a.out_head_stride = p.out.stride[1];
+  a.q_dtype = p.q.dtype;
+  a.out_dtype = p.out.dtype;
+  a.cache_dtype = cache.dtype;
+  a.query_start = static_cast<const int32_t*>(p.query_start.data);
+  a.seq_lens = static_cast<const int32_t*>(p.seq_lens.data);
+  a.step_rows = static_cast<const int32_t*>(p.step_rows.data);
+  a.block_table = static_cast<const int32_t*>(p.block_table.data);
+  a.table_row_stride = p.block_table.stride[0];
+  a.table_rows = static_cast<int32_t>(p.block_table.shape[0]);
+  a.table_width = static_cast<int32_t>(p.block_table.shape[1]);
+  a.key = cache.key;
+  a.value = cache.value;
+  a.key_block_stride = cache.key_block_stride;
+  a.key_head_stride = cache.key_head_stride;
+  a.key_slot_stride = cache.key_slot_stride;
+  a.value_block_stride = cache.value_block_stride;
+  a.value_head_stride = cache.value_head_stride;
+  a.value_slot_stride = cache.value_slot_stride;
+  a.num_blocks = static_cast<int32_t>(cache.num_blocks);
+  a.block_size = cache.block_size;
+  a.tokens = static_cast<int32_t>(p.q.shape[0]);
+  a.rows = static_cast<int32_t>(p.seq_lens.shape[0]);
+  a.q_heads = static_cast<int32_t>(p.q.shape[1]);
+  a.kv_heads = cache.num_heads;
+  a.group = a.q_heads / a.kv_heads;
+  a.key_dim = cache.key_dim;
+  a.value_dim = cache.value_dim;
+  a.window = p.window;
+  a.max_query_len = p.max_query_len > 0 ? std::min(p.max_query_len, a.tokens) : a.tokens;
+  a.scale = p.scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(cache.key_dim)) : p.scale;
+  a.softcap = p.softcap;
+  return a;
+}
+
+}  // namespace
+
+void attention_paged(const Stream& stream, const vn_attention_params& p) {
+  AttentionArgs args = args_of(p);
+  if (args.tokens == 0 || args.rows == 0 || args.q_heads == 0) return;
+  const int processors = multiprocessors(stream.device);
+  args.shared_limit = attribute(stream.device, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+  args.partials = static_cast<float*>(p.workspace);
+  args.pieces = static_cast<char*>(p.workspace) + decode_partial_bytes(processors, args.value_dim);
+
+  const bool decode = decode_supports(args);
+  const bool all_decode = decode && is_short(args.max_query_len, args.group);
+  if (decode) launch_attention_decode(args, processors, stream.handle);
+  if (all_decode) return;
+  args.decode_rows_elsewhere = decode;
+  prefill_supports(args) ? launch_attention_prefill(args, stream.handle) : launch_attention_plain(args, stream.handle);
+}
+
+int64_t attention_workspace_size(const Device& device, int64_t max_tokens, int32_t, int32_t value_dim, int64_t) {
+  if (max_tokens == 0) return 0;
+  const int processors = multiprocessors(device);
+  return decode_partial_bytes(processors, value_dim) + decode_piece_bytes(processors);
+}
+
+}  // namespace vn::cuda

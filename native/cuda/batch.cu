@@ -1,0 +1,305 @@
+// The device-resident batch; native/cpu/batch.cpp is the definition, equal to the last bit and flag.
+//
+// batch_prepare: state last_token, computed_len [max_seqs], block_tables [groups, max_seqs, max_blocks] i32.
+//   rows kernel, one block: row updates, then table updates, later ones over earlier ones; query_start = running sum of the
+//     query lengths, held to T; lengths and first flags of each row. A batch of few tokens is derived there too.
+//   tokens kernel, a thread a token: its row by bisection of query_start; id, position, the groups' slots; flags by atomicOr.
+// batch_commit: one block; lengths and counts by compare-and-swap (they saturate), last tokens in the order of the list.
+// Shared memory: a word a warp. Bound: latency, about 2 us a launch for R up to 1024.
+#include <algorithm>
+
+#include "cuda/dispatch.cuh"
+#include "cuda/ops.h"
+#include "cuda/ordered.cuh"
+#include "cuda/reduce.cuh"
+
+namespace vn::cuda {
+namespace {
+
+constexpr int kRowThreads = 1024;
+constexpr int kTokenThreads = 128;
+constexpr int64_t kFewTokens = 1024;  // derived by the rows kernel itself
+constexpr int64_t kMaxLength = INT32_MAX;
+
+struct PrepareParams {
+  const int32_t* row_updates;    // [num_row_updates, 4]
+  const int32_t* table_updates;  // [num_table_updates, 4]
+  const int32_t* step_rows;      // [rows, 4]
+  const int32_t* step_ids;       // [num_ids]
+  int32_t* last_token;           // [max_seqs]
+  int32_t* computed_len;         // [max_seqs]
+  int32_t* block_tables;         // [groups, max_seqs, max_blocks]
+  int32_t* token_ids;            // [tokens]
+  int32_t* positions;            // [tokens]
+  int32_t* query_start;          // [rows + 1]
+  int32_t* seq_lens;             // [rows]
+  int64_t* slot_mapping;         // [groups, tokens], slot_stride apart
+  int32_t* row_flags;            // [rows]
+  int64_t slot_stride;
+  int64_t rows;
+  int64_t tokens;
+  int64_t num_ids;
+  int64_t max_seqs;
+  int64_t max_blocks;
+  int64_t num_blocks;
+  int64_t longest;  // positions that every group's table can hold
+  int32_t num_row_updates;
+  int32_t num_table_updates;
+  int32_t num_groups;
+  int32_t vocab_size;
+  int32_t block_size[VN_MAX_KV_GROUPS];
+  bool tokens_too;
+};
+
+struct CommitParams {
+  const int32_t* step_rows;    // [rows, 4]
+  const int32_t* sample_rows;  // [samples, 4]
+  const int32_t* sampled_ids;
+  const int32_t* sample_flags;
+  int32_t* last_token;
+  int32_t* computed_len;
+  int32_t* counts;  // [slots, vocab], null = nobody counts
+  const vn_sampling_row* sampling;
+  int64_t rows;
+  int64_t samples;
+  int64_t max_seqs;
+  int64_t slots;
+  int64_t vocab;
+};
+
+__device__ __forceinline__ bool in_range(int64_t x, int64_t end) { return x >= 0 && x < end; }
+
+__device__ __forceinline__ int64_t table_index(const PrepareParams& p, int64_t group, int64_t request, int64_t index) {
+  return (group * p.max_seqs + request) * p.max_blocks + index;
+}
+
+// Where a table update goes; -1 = outside the state.
+__device__ __forceinline__ int64_t update_target(const PrepareParams& p, int64_t i) {
+  const int32_t* update = p.table_updates + 4 * i;
+  const int64_t group = update[0], request = update[1], index = update[2];
+  if (!in_range(group, p.num_groups) || !in_range(request, p.max_seqs) || !in_range(index, p.max_blocks)) return -1;
+  return table_index(p, group, request, index);
+}
+
+__device__ __forceinline__ void apply_updates(const PrepareParams& p) {
+  in_list_order(p.num_row_updates,
+                [&](int64_t i) -> int64_t {
+                  const int64_t request = p.row_updates[4 * i];
+                  return in_range(request, p.max_seqs) ? request : -1;
+                },
+                [&](int64_t i) {
+                  const int32_t* update = p.row_updates + 4 * i;
+                  p.computed_len[update[0]] = update[1];
+                  p.last_token[update[0]] = update[2];
+                });
+  in_list_order(p.num_table_updates, [&](int64_t i) { return update_target(p, i); },
+                [&](int64_t i) { p.block_tables[update_target(p, i)] = p.table_updates[4 * i + 3]; });
+}
+
+// Writes what belongs to a row, but for the flags of its tokens.
+__device__ __forceinline__ void derive_row(const PrepareParams& p, int64_t row, int64_t begin, int64_t end) {
+  const int64_t request = p.step_rows[4 * row], wanted = p.step_rows[4 * row + 1];
+  const bool known = in_range(request, p.max_seqs);
+  const int32_t stored = known ? p.computed_len[request] : 0;
+  const int64_t computed = stored < 0 ? 0 : stored, length = end - begin;
+  p.query_start[row] = static_cast<int32_t>(begin);
+  // A flagged row's length stays inside its table, so that attention's loops stay bounded.
+  p.seq_lens[row] = known ? static_cast<int32_t>(min(computed + length, p.longest)) : 0;
+  p.row_flags[row] = (stored < 0 ? VN_ROW_BAD_BLOCK : 0) | (wanted != length ? VN_ROW_BAD_TOKEN : 0);
+}
+
+__device__ __forceinline__ int64_t slot_of(const PrepareParams& p, int group, int64_t request, int64_t position, int& flags) {
+  const int64_t block_size = p.block_size[group];
+  const int64_t index = position / block_size;
+  if (in_range(request, p.max_seqs) && index < p.max_blocks) {
+    const int64_t block = p.block_tables[table_index(p, group, request, index)];
+    if (in_range(block, p.num_blocks)) return block * block_size + position % block_size;
+  }
+  flags |= VN_ROW_BAD_BLOCK;
+  return -1;
+}
+
+// The row of a token: the last one that begins at or before it.
+__device__ __forceinline__ int64_t row_of_token(const PrepareParams& p, int64_t token) {
+  int64_t low = 0, high = p.rows;  // query_start[low] <= token < query_start[high]
+  while (high - low > 1) {
+    const int64_t middle = (low + high) / 2;
+    (p.query_start[middle] <= token ? low : high) = middle;
+  }
+  return low;
+}
+
+__device__ __forceinline__ void derive_token(const PrepareParams& p, int64_t token) {
+  if (p.rows == 0 || token >= p.query_start[p.rows]) {
+    p.token_ids[token] = 0;
+    p.positions[token] = 0;
+    for (int g = 0; g < p.num_groups; ++g) p.slot_mapping[g * p.slot_stride + token] = -1;
+    return;
+  }
+  const int64_t row = row_of_token(p, token);
+  const int64_t i = token - p.query_start[row];
+  const int64_t request = p.step_rows[4 * row], first = p.step_rows[4 * row + 2];
+  const bool known = in_range(request, p.max_seqs);
+  int flags = 0;
+  int64_t id = -1;
+  if (first == VN_LAST_TOKEN) {
+    if (i == 0 && known) id = p.last_token[request];
+  } else if (first >= 0 && first + i < p.num_ids) {
+    id = p.step_ids[first + i];
+  }
+  if (!in_range(id, p.vocab_size)) {
+    id = 0;
+    flags |= VN_ROW_BAD_TOKEN;
+  }
+  const int64_t position = (known ? max(0, p.computed_len[request]) : 0) + i;
+  p.token_ids[token] = static_cast<int32_t>(id);
+  p.positions[token] = static_cast<int32_t>(min(position, kMaxLength));
+  for (int g = 0; g < p.num_groups; ++g) {
+    p.slot_mapping[g * p.slot_stride + token] = slot_of(p, g, request, position, flags);
+  }
+  if (flags != 0) atomicOr(p.row_flags + row, flags);
+}
+
+__global__ void __launch_bounds__(kRowThreads, 1) batch_prepare_rows_kernel(const PrepareParams p) {
+  __shared__ uint64_t scratch[kRowThreads / kWarpSize];
+  apply_updates(p);
+  __syncthreads();
+  uint64_t begin = 0;  // not held to T yet
+  for (int64_t first = 0; first < p.rows; first += kRowThreads) {
+    const int64_t row = first + threadIdx.x;
+    const int32_t wanted = row < p.rows ? p.step_rows[4 * row + 1] : 0;
+    const auto length = static_cast<uint64_t>(wanted < 0 ? 0 : wanted);
+    const Scan scan = block_scan<kRowThreads>(length, scratch);
+    const auto tokens = static_cast<uint64_t>(p.tokens);
+    if (row < p.rows) {
+      const uint64_t at = begin + scan.before;
+      derive_row(p, row, static_cast<int64_t>(min(at, tokens)), static_cast<int64_t>(min(at + length, tokens)));
+    }
+    begin += scan.total;
+  }
+  if (threadIdx.x == 0) p.query_start[p.rows] = static_cast<int32_t>(min(static_cast<int64_t>(begin), p.tokens));
+  if (!p.tokens_too) return;
+  __syncthreads();
+  for (int64_t token = threadIdx.x; token < p.tokens; token += kRowThreads) derive_token(p, token);
+}
+
+__global__ void __launch_bounds__(kTokenThreads) batch_prepare_tokens_kernel(const PrepareParams p) {
+  const int64_t token = static_cast<int64_t>(blockIdx.x) * kTokenThreads + threadIdx.x;
+  if (token < p.tokens) derive_token(p, token);
+}
+
+__device__ __forceinline__ void advance(int32_t* computed, int32_t length) {
+  int32_t seen = *computed;
+  for (;;) {
+    const auto next = static_cast<int32_t>(min(static_cast<int64_t>(seen) + length, kMaxLength));
+    const int32_t found = atomicCAS(computed, seen, next);
+    if (found == seen) return;
+    seen = found;
+  }
+}
+
+// Bit 31 marks the prompt and stays; the rest saturates.
+__device__ __forceinline__ void count_once(int32_t* count) {
+  int32_t seen = *count;
+  while ((seen & INT32_MAX) != INT32_MAX) {
+    const int32_t found = atomicCAS(count, seen, seen + 1);
+    if (found == seen) return;
+    seen = found;
+  }
+}
+
+__global__ void __launch_bounds__(kRowThreads, 1) batch_commit_kernel(const CommitParams p) {
+  for (int64_t row = threadIdx.x; row < p.rows; row += kRowThreads) {
+    const int64_t request = p.step_rows[4 * row];
+    const int32_t length = p.step_rows[4 * row + 1];
+    if (in_range(request, p.max_seqs) && length >= 0) advance(p.computed_len + request, length);
+  }
+  in_list_order(static_cast<int32_t>(p.samples),
+                [&](int64_t s) -> int64_t {
+                  const int64_t request = p.sample_rows[4 * s + 1];
+                  return p.sample_flags[s] == 0 && in_range(request, p.max_seqs) ? request : -1;
+                },
+                [&](int64_t s) {
+                  const int64_t request = p.sample_rows[4 * s + 1];
+                  const int32_t id = p.sampled_ids[s];
+                  p.last_token[request] = id;
+                  if (!p.counts) return;
+                  const int64_t slot = p.sampling[request].count_slot;
+                  if (in_range(slot, p.slots) && in_range(id, p.vocab)) count_once(p.counts + slot * p.vocab + id);
+                });
+}
+
+int32_t* ints(const vn_tensor& t) { return static_cast<int32_t*>(t.data); }
+
+PrepareParams prepare_params(const vn_batch_prepare_params& source) {
+  PrepareParams p{};
+  p.row_updates = ints(source.row_updates);
+  p.table_updates = ints(source.table_updates);
+  p.step_rows = ints(source.step_rows);
+  p.step_ids = ints(source.step_ids);
+  p.last_token = ints(source.last_token);
+  p.computed_len = ints(source.computed_len);
+  p.block_tables = ints(source.block_tables);
+  p.token_ids = ints(source.out_token_ids);
+  p.positions = ints(source.out_positions);
+  p.query_start = ints(source.out_query_start);
+  p.seq_lens = ints(source.out_seq_lens);
+  p.slot_mapping = static_cast<int64_t*>(source.out_slot_mapping.data);
+  p.row_flags = ints(source.out_row_flags);
+  p.slot_stride = source.out_slot_mapping.stride[0];
+  p.rows = source.step_rows.shape[0];
+  p.tokens = source.out_token_ids.shape[0];
+  p.num_ids = source.step_ids.shape[0];
+  p.max_seqs = source.computed_len.shape[0];
+  p.max_blocks = source.block_tables.shape[2];
+  p.num_blocks = source.num_blocks;
+  p.num_row_updates = source.num_row_updates;
+  p.num_table_updates = source.num_table_updates;
+  p.num_groups = source.num_groups;
+  p.vocab_size = source.vocab_size;
+  p.longest = kMaxLength;
+  for (int32_t g = 0; g < source.num_groups; ++g) {
+    p.block_size[g] = source.block_size[g];
+    p.longest = std::min(p.longest, p.max_blocks * source.block_size[g]);
+  }
+  p.tokens_too = p.tokens <= kFewTokens;
+  return p;
+}
+
+}  // namespace
+
+void batch_prepare(const Stream& stream, const vn_batch_prepare_params& params) {
+  const PrepareParams p = prepare_params(params);
+  batch_prepare_rows_kernel<<<1, kRowThreads, 0, stream.handle>>>(p);
+  check(cudaGetLastError(), "batch_prepare: launch of the rows");
+  if (p.tokens_too) return;
+  const unsigned blocks = grid_x("batch_prepare", ceil_div(p.tokens, kTokenThreads));
+  batch_prepare_tokens_kernel<<<blocks, kTokenThreads, 0, stream.handle>>>(p);
+  check(cudaGetLastError(), "batch_prepare: launch of the tokens");
+}
+
+void batch_commit(const Stream& stream, const vn_batch_commit_params& params) {
+  CommitParams p{};
+  p.step_rows = ints(params.step_rows);
+  p.last_token = ints(params.last_token);
+  p.computed_len = ints(params.computed_len);
+  p.rows = params.step_rows.shape[0];
+  p.max_seqs = params.computed_len.shape[0];
+  if (params.sample_rows.data) {
+    p.sample_rows = ints(params.sample_rows);
+    p.sampled_ids = ints(params.sampled_ids);
+    p.sample_flags = ints(params.sample_flags);
+    p.samples = params.sample_rows.shape[0];
+  }
+  if (params.counts.data && params.sampling) {
+    p.counts = ints(params.counts);
+    p.sampling = params.sampling;
+    p.slots = params.counts.shape[0];
+    p.vocab = params.counts.shape[1];
+  }
+  if (p.rows == 0 && p.samples == 0) return;
+  batch_commit_kernel<<<1, kRowThreads, 0, stream.handle>>>(p);
+  check(cudaGetLastError(), "batch_commit: launch");
+}
+
+}  // namespace vn::cuda

@@ -1,0 +1,35 @@
+// The ways to compute y = x W^T + bias, and what each can do. gemm.cpp chooses.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace vn::cuda {
+
+// x: [m, k], w: [n, k] without gaps, bias: [n] or null, y: [m, n]; row-major, strides in elements of the dtype.
+struct GemmProblem {
+  const void* x;
+  const void* w;
+  const void* bias;
+  void* y;
+  int64_t m;
+  int64_t n;
+  int64_t k;
+  int64_t x_stride;
+  int64_t y_stride;
+  int32_t x_dtype;
+  int32_t w_dtype;
+  int32_t bias_dtype;
+  int32_t y_dtype;
+};
+
+// gemm_skinny.cu: few rows, bf16 or f16 operands of one dtype, 16-byte aligned rows.
+constexpr int64_t kSkinnyRows = 8;
+bool can_skinny(const GemmProblem& problem);
+void launch_gemm_skinny(const GemmProblem& problem, int sms, cudaStream_t stream);
+
+// gemm_plain.cu: any dtypes, any alignment.
+void launch_gemm_plain(const GemmProblem& problem, cudaStream_t stream);
+
+}  // namespace vn::cuda

@@ -1,0 +1,42 @@
+// Graphs by stream capture. Capture is thread-local: other threads may call CUDA meanwhile, this one must not allocate.
+// What an operation reads from its params at capture (pointers, shapes, grid sizes) is fixed in the graph.
+#include "cuda/graph.h"
+
+#include <memory>
+
+#include "cuda/check.h"
+
+namespace vn::cuda {
+
+void graph_begin(const Stream& stream) {
+  stream.device.activate();
+  check(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), "graph_begin: cudaStreamBeginCapture");
+}
+
+Graph* graph_end(const Stream& stream) {
+  stream.device.activate();
+  auto graph = std::make_unique<Graph>(stream.device, nullptr);
+  cudaGraph_t recorded = nullptr;
+  check(cudaStreamEndCapture(stream.handle, &recorded), "graph_end: cudaStreamEndCapture");
+  const cudaError_t result = cudaGraphInstantiate(&graph->executable, recorded, 0);
+  cudaGraphDestroy(recorded);
+  check(result, "graph_end: cudaGraphInstantiate");
+  if (const cudaError_t uploaded = cudaGraphUpload(graph->executable, stream.handle); uploaded != cudaSuccess) {
+    cudaGraphExecDestroy(graph->executable);
+    check(uploaded, "graph_end: cudaGraphUpload");
+  }
+  return graph.release();
+}
+
+void graph_launch(const Graph& graph, const Stream& stream) {
+  stream.device.activate();
+  stream.device.state->last_op.store("graph_launch", std::memory_order_relaxed);
+  check(cudaGraphLaunch(graph.executable, stream.handle), "graph_launch: cudaGraphLaunch");
+}
+
+void graph_destroy(Graph* graph) noexcept {
+  if (cudaSetDevice(graph->device.ordinal) == cudaSuccess) cudaGraphExecDestroy(graph->executable);
+  delete graph;
+}
+
+}  // namespace vn::cuda

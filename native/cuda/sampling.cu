@@ -1,0 +1,221 @@
+// vn_sample; native/cpu/sampling_row.cpp defines what is kept and drawn, and the ids here are the same for the same logits.
+// logits [S, V] F32; one launch for the batch, greedy rows and all. A row is done by a team of blocks (logit_rows.cuh) of 512
+// threads: 8 on a small batch down to 1, so that the batch fills the GPU. No workspace, no host round trip.
+//
+//   pass 1   peak of the row, lane maxima                                                greedy rows end here
+//   top-k    bound from the lane maxima; pass: candidates into the list; the k-th largest of them
+//   top-p    threshold on masses, over the list, else over the row: a pass for the first digit, one for the second
+//   draw     pass: sums of kept masses of each warp's run; the run that holds r is walked by its block
+//
+// Masses are core/fixed_exp.h, literally. Shared memory 41 KiB a block, mostly the histogram and the list; two blocks an SM.
+// Bound: bytes, 4 V a row and pass: 1 pass greedy, 2 plain, 3 with top-k, 4 with top-p alone; masses cost half of that time.
+#include "cuda/dispatch.cuh"
+#include "cuda/logit_rows.cuh"
+#include "cuda/ops.h"
+
+#include "core/philox.h"
+
+namespace vn::cuda {
+namespace {
+
+constexpr float kGreedyBelow = 1e-5f;  // temperatures below are greedy
+constexpr int kMassDistanceBits = 29;  // from a mass of 2^39 down to 1: 39 * 2^23 floats
+
+struct SampleParams {
+  const float* logits;
+  int64_t stride;
+  const int32_t* sample_rows;  // [rows, 4]
+  const vn_sampling_row* sampling;
+  int64_t max_seqs;
+  int32_t* ids;
+  int32_t* flags;
+  int32_t vocab;
+  bool wide;
+  bool all_greedy;
+};
+
+// Which tokens are kept: mass >= least and logit >= kth.
+struct Keep {
+  float max;
+  float scale;
+  float kth;
+  float least;
+
+  // The mass before truncation, 0 if the token is not kept.
+  __device__ __forceinline__ float mass(float logit) const {
+    const float mass = raw_mass(logit, max, scale);
+    return mass >= least && logit >= kth ? mass : 0.0f;
+  }
+};
+
+__device__ __forceinline__ uint64_t kept_masses(const Keep& keep, const float4& v) {
+  return mass_integer(keep.mass(v.x)) + mass_integer(keep.mass(v.y)) + mass_integer(keep.mass(v.z)) +
+         mass_integer(keep.mass(v.w));
+}
+
+// The list of logits that reach bound; false where the row itself has to serve.
+__device__ __forceinline__ bool collect(LogitShared& s, const LogitRow& row, float bound) {
+  const float nothing = -__int_as_float(0x7f800000);
+  if (bound == nothing && (row.end - row.begin) * kGranule > kListSize) return false;
+  if (threadIdx.x == 0) s.list_count = 0;
+  __syncthreads();
+  for_each_granule(row, [&](const float4& v, int32_t) {
+    const float largest = fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w));
+    if (!(largest >= bound) || largest == nothing) return;
+    if (v.x >= bound && v.x > nothing) push(s, v.x);
+    if (v.y >= bound && v.y > nothing) push(s, v.y);
+    if (v.z >= bound && v.z > nothing) push(s, v.z);
+    if (v.w >= bound && v.w > nothing) push(s, v.w);
+  });
+  __syncthreads();
+  return s.list_count <= kListSize;
+}
+
+// The largest mass t such that the kept masses >= t sum to top_p of all kept masses.
+__device__ __noinline__ float mass_threshold(LogitShared& s, const LogitSource& source, int team, const Keep& keep,
+                                             float top_p) {
+  const uint32_t top = __float_as_uint(kMassOne);
+  const uint32_t distance = descend(
+      s, source, team, kMassDistanceBits,
+      [&](float logit) {
+        const float mass = keep.mass(logit);
+        return Weighed{top - __float_as_uint(truncf(mass)), mass_integer(mass)};
+      },
+      [&](uint64_t total) { return top_p_target(top_p, total); });
+  return distance == kNoDistance ? keep.least : __uint_as_float(top - distance);
+}
+
+// The granule among [range.begin, range.end) in which the running sum of kept masses exceeds r, by the whole block; the
+// thread that finds it writes the id.
+__device__ __forceinline__ void walk(LogitShared& s, const LogitRow& row, const GranuleRange& range, const Keep& keep,
+                                     uint64_t r, int32_t* id) {
+  const int32_t each = (range.end - range.begin + kLogitThreads - 1) / kLogitThreads;
+  const int32_t begin = min(range.begin + static_cast<int32_t>(threadIdx.x) * each, range.end);
+  const int32_t end = min(begin + each, range.end);
+  uint64_t sum = 0;
+  for (int32_t g = begin; g < end; ++g) sum += kept_masses(keep, load_granule(row, g));
+  uint64_t before = block_scan<kLogitThreads>(sum, s.scratch).before;
+  if (before > r || r - before >= sum) return;
+  for (int32_t g = begin; g < end; ++g) {
+    const float4 v = load_granule(row, g);
+    const uint64_t after = before + kept_masses(keep, v);
+    if (r < after) {
+      const uint64_t x = before + mass_integer(keep.mass(v.x)), y = x + mass_integer(keep.mass(v.y));
+      const uint64_t z = y + mass_integer(keep.mass(v.z));
+      *id = g * kGranule + (r < x ? 0 : r < y ? 1 : r < z ? 2 : 3);
+      return;
+    }
+    before = after;
+  }
+}
+
+__device__ __forceinline__ void draw(LogitShared& s, const LogitRow& row, int team, int rank, const Keep& keep,
+                                     uint64_t bits, int32_t* id) {
+  uint64_t sum = 0;
+  for_each_granule(row, [&](const float4& v, int32_t) { sum += kept_masses(keep, v); });
+  sum = warp_sum(sum);
+  if (threadIdx.x % kWarpSize == 0) s.warp_sums[threadIdx.x / kWarpSize] = sum;
+  team_sync(team);
+  // Thread i looks at warp i of the team.
+  const int at = static_cast<int>(threadIdx.x);
+  uint64_t run = 0;
+  if (at < team * kLogitWarps) run = team_member(s.warp_sums, team, at / kLogitWarps)[at % kLogitWarps];
+  const Scan scan = block_scan<kLogitThreads>(run, s.scratch);
+  const uint64_t r = mul_high(bits, scan.total);
+  if (scan.before <= r && r - scan.before < run) {
+    s.found_bucket = static_cast<uint32_t>(at);
+    s.found_before = scan.before;
+  }
+  __syncthreads();
+  const int warp = static_cast<int>(s.found_bucket);
+  if (warp / kLogitWarps != rank) return;
+  walk(s, row, warp_part(row, warp % kLogitWarps), keep, r - s.found_before, id);
+}
+
+// Thresholds of a row that samples, then its draw.
+__device__ __forceinline__ void sample_row(LogitShared& s, const LogitRow& row, int team, int rank, const Peak& peak,
+                                           const float4& lanes, const vn_sampling_row& sampling, int32_t position,
+                                           int32_t* id) {
+  Keep keep{peak.max, mass_scale(sampling.temperature), -__int_as_float(0x7f800000), min_p_mass(sampling.min_p)};
+  LogitSource source{row, false};
+  if (sampling.top_k > 0 && sampling.top_k < row.vocab) {
+    const float bound = bound_of(s, team, sampling.top_k, peak, lanes);
+    source.listed = collect(s, row, bound);
+    keep.kth = kth_largest(s, source, team, sampling.top_k, peak.max, bound);
+  }
+  if (sampling.top_p > 0.0f && sampling.top_p < 1.0f) keep.least = mass_threshold(s, source, team, keep, sampling.top_p);
+  draw(s, row, team, rank, keep, draw_bits(sampling.seed, position), id);
+}
+
+__global__ void __launch_bounds__(kLogitThreads, 2) sample_kernel(const SampleParams p) {
+  __shared__ __align__(16) LogitShared s;
+  const int team = team_size(), rank = team_rank();
+  const int64_t r = blockIdx.x / static_cast<unsigned>(team);
+  const int64_t request = p.all_greedy ? 0 : p.sample_rows[4 * r + 1];
+  const bool writes = rank == 0 && threadIdx.x == 0;
+  if (!p.all_greedy && (request < 0 || request >= p.max_seqs)) {
+    if (writes) {
+      p.ids[r] = 0;
+      p.flags[r] = VN_ROW_NAN;
+    }
+    return;
+  }
+  const LogitRow row = row_part(p.logits + r * p.stride, p.vocab, p.wide, team, rank);
+  float4 lanes;
+  const Peak peak = find_peak(s, row, team, lanes);
+  const bool greedy = p.all_greedy || !(p.sampling[request].temperature >= kGreedyBelow);
+  if (writes) p.flags[r] = peak.bad ? VN_ROW_NAN : 0;
+  if (peak.bad || greedy) {
+    if (writes) p.ids[r] = peak.bad ? 0 : peak_id(row, peak);
+  } else {
+    sample_row(s, row, team, rank, peak, lanes, p.sampling[request], p.sample_rows[4 * r + 2], p.ids + r);
+  }
+  if (team > 1) team_sync(team);  // no block leaves while others read its shared memory
+}
+
+// Blocks for a row: as many as fill the GPU twice.
+int team_for(const Device& device, int64_t rows) {
+  if (device_attribute(device.ordinal, cudaDevAttrComputeCapabilityMajor) < 9) return 1;
+  const int64_t places = 2 * device_attribute(device.ordinal, cudaDevAttrMultiProcessorCount);
+  int team = kMaxTeam;
+  while (team > 1 && rows * team > places) team /= 2;
+  return team;
+}
+
+void launch_sample(const SampleParams& p, int64_t rows, int team, cudaStream_t stream) {
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = static_cast<unsigned>(team);
+  cluster.val.clusterDim.y = 1;
+  cluster.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(grid_x("sample", rows * team));
+  config.blockDim = dim3(kLogitThreads);
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = team > 1 ? 1 : 0;
+  check(cudaLaunchKernelEx(&config, sample_kernel, p), "sample: launch");
+}
+
+}  // namespace
+
+int64_t sample_workspace_size(const Device&, int64_t, int64_t) { return 0; }
+
+void sample(const Stream& stream, const vn_sample_params& params) {
+  SampleParams p{};
+  p.logits = static_cast<const float*>(params.logits.data);
+  p.stride = params.logits.stride[0];
+  p.sample_rows = static_cast<const int32_t*>(params.sample_rows.data);
+  p.sampling = params.sampling;
+  p.max_seqs = params.max_seqs;
+  p.ids = static_cast<int32_t*>(params.out_ids.data);
+  p.flags = static_cast<int32_t*>(params.out_flags.data);
+  p.vocab = static_cast<int32_t>(params.logits.shape[1]);
+  p.all_greedy = params.all_greedy != 0;
+  const int64_t rows = params.logits.shape[0];
+  if (rows == 0) return;
+  p.wide = reinterpret_cast<uintptr_t>(p.logits) % 16 == 0 && (rows == 1 || p.stride % kGranule == 0);
+  launch_sample(p, rows, team_for(stream.device, rows), stream.handle);
+}
+
+}  // namespace vn::cuda

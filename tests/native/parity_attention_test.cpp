@@ -1,0 +1,426 @@
+// Paged attention: CUDA against the CPU. Everything that no request owns is NaN in the cache, and outputs are NaN before, so
+// that a stale slot that is read, or a row that is written or left out, shows.
+//
+// Tolerances (absolute, beside one unit in the last place of a 16-bit output): values lie in (-1, 1).
+//   f32 arithmetic only (the plain kernel): 2e-5, from __expf-like exponents and the order of sums;
+//   weights rounded to f16 (2^-11) before they multiply V: 5e-4; to bf16 (2^-8): 4e-3. Sharp scores keep results near 1, so
+//   that a token left out or counted twice is far larger.
+#include <random>
+
+#include "parity_support.h"
+
+namespace {
+
+using parity::Side;
+using parity::Twin;
+
+struct Config {
+  int q_heads = 8, kv_heads = 2, key_dim = 128, value_dim = 128, block_size = 16;
+  int32_t q_dtype = VN_DTYPE_BF16, out_dtype = VN_DTYPE_BF16, cache_dtype = VN_DTYPE_BF16;
+  int window = 0;
+  float softcap = 0, scale = 0;
+  bool slot_major = false;  // cache [block][slot][head][dim]
+  int gap = 16;             // elements between the tokens of q and of out; odd: only the plain kernel takes them
+  int padding = 0;          // tokens of q and out that no row owns
+  int spare_query = 0;      // how much larger max_query_len is than any query
+
+  static Config of(int32_t dtype, int dim, int q_heads = 8, int kv_heads = 2) {
+    Config c;
+    c.q_dtype = c.out_dtype = c.cache_dtype = dtype;
+    c.key_dim = c.value_dim = dim;
+    c.q_heads = q_heads;
+    c.kv_heads = kv_heads;
+    return c;
+  }
+  // Scores with a standard deviation near 2.5.
+  Config& sharp() {
+    scale = 7.5f / std::sqrt(static_cast<float>(key_dim));
+    return *this;
+  }
+  std::string name() const {
+    std::ostringstream s;
+    s << "heads " << q_heads << "/" << kv_heads << " dims " << key_dim << "/" << value_dim << " block " << block_size
+      << " dtypes " << q_dtype << cache_dtype << out_dtype << " window " << window << " softcap " << softcap << " scale "
+      << scale << (slot_major ? " slot-major" : "") << " gap " << gap;
+    return s.str();
+  }
+};
+
+struct Request {
+  int query, length;  // tokens of this step, tokens in the cache after it
+};
+
+double tolerance_of(const Config& c) {
+  const bool tuned = c.q_dtype == c.cache_dtype && c.out_dtype == c.cache_dtype && c.gap % 8 == 0 &&
+                     c.key_dim == c.value_dim && (c.key_dim % 64 == 0 || c.key_dim == 96);
+  if (!tuned || c.cache_dtype == VN_DTYPE_F32) return 2e-5;
+  return c.cache_dtype == VN_DTYPE_F16 ? 5e-4 : 4e-3;
+}
+
+class Batch {
+ public:
+  Batch(const Config& c, const std::vector<Request>& requests)
+      : config(c),
+        num_blocks(blocks_of(c, requests)),
+        max_blocks(longest(requests) / c.block_size + 2),
+        rows(static_cast<int64_t>(requests.size())),
+        tokens(tokens_of(requests) + c.padding),
+        block_elements(int64_t{c.kv_heads} * c.block_size * (c.key_dim + c.value_dim)),
+        q(c.q_dtype, {tokens, c.q_heads * c.key_dim + c.gap}),
+        out(c.out_dtype, {tokens, c.q_heads * c.value_dim + c.gap}),
+        pool(c.cache_dtype, {num_blocks, block_elements}),
+        table(VN_DTYPE_I32, {rows + 2, max_blocks}),
+        step_rows(VN_DTYPE_I32, {rows, 4}),
+        query_start(VN_DTYPE_I32, {rows + 1}),
+        lengths(VN_DTYPE_I32, {rows}),
+        max_query(longest_query(requests)),
+        max_length(longest(requests)) {
+    std::mt19937 engine(static_cast<uint32_t>(rows * 131 + tokens * 7 + max_length));
+    q.host().randomize(engine);
+    std::vector<int32_t> ids(static_cast<size_t>(num_blocks - 1));
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i + 1);
+    std::shuffle(ids.begin(), ids.end(), engine);
+    fill_block(engine, 0, c.block_size);  // what bad ids read
+    int32_t token = 0;
+    size_t next = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      const Request& request = requests[static_cast<size_t>(r)];
+      const int64_t state_row = rows + 1 - r;
+      for (int b = 0; b * c.block_size < request.length; ++b) {
+        fill_block(engine, ids[next], std::min(c.block_size, request.length - b * c.block_size));
+        table.host().ints()[state_row * max_blocks + b] = ids[next++];
+      }
+      step_rows.host().ints()[4 * r] = static_cast<int32_t>(state_row);
+      query_start.host().ints()[r] = token;
+      lengths.host().ints()[r] = request.length;
+      token += request.query;
+    }
+    query_start.host().ints()[rows] = token;
+    upload();
+  }
+
+  void upload() {
+    for (Twin* twin : {&q, &out, &pool, &table, &step_rows, &query_start, &lengths}) twin->upload();
+  }
+
+  void compare(const std::string& what = "") {
+    SCOPED_TRACE(config.name() + " " + what);
+    const Config& c = config;
+    auto common = parity::params_of<vn_attention_params>();
+    common.scale = c.scale;
+    common.softcap = c.softcap;
+    common.window = c.window;
+    common.max_query_len = max_query + c.spare_query;
+    common.max_seq_len = max_length;
+    int64_t bytes[2] = {};
+    for (const Side side : {Side::kCpu, Side::kCuda}) {
+      ASSERT_EQ(VN_OK, vn_attention_workspace_size(parity::devices().device(side), tokens, c.q_heads, c.value_dim,
+                                                   max_length, &bytes[side == Side::kCuda]));
+    }
+    parity::Workspace workspace(bytes[0], bytes[1]);
+    const bool good = parity::run(vn_attention_paged, common, [&](vn_attention_params& p, Side side) {
+      p.q = q.view(q.host().columns(0, c.q_heads * c.key_dim, c.q_heads), side);
+      p.out = out.view(out.host().columns(0, c.q_heads * c.value_dim, c.q_heads), side);
+      p.query_start = query_start.tensor(side);
+      p.seq_lens = lengths.tensor(side);
+      p.step_rows = step_rows.tensor(side);
+      p.block_table = table.tensor(side);
+      p.cache = cache(side);
+      p.workspace = workspace.data(side);
+      p.workspace_bytes = workspace.bytes(side);
+    });
+    ASSERT_TRUE(good);
+    const double worst = parity::expect_close(out, {.absolute = tolerance_of(c), .relative = 0}, "out");
+    EXPECT_TRUE(workspace.guard_intact()) << "CUDA left its workspace";
+    worst_of_all = std::max(worst_of_all, worst);
+  }
+
+  static inline double worst_of_all = 0;
+  const Config config;
+  const int64_t num_blocks, max_blocks, rows, tokens, block_elements;
+  Twin q, out, pool, table, step_rows, query_start, lengths;
+  int max_query, max_length;
+
+ private:
+  static int64_t tokens_of(const std::vector<Request>& requests) {
+    int64_t sum = 0;
+    for (const Request& request : requests) sum += request.query;
+    return sum;
+  }
+  static int longest(const std::vector<Request>& requests) {
+    int most = 0;
+    for (const Request& request : requests) most = std::max(most, request.length);
+    return most;
+  }
+  static int longest_query(const std::vector<Request>& requests) {
+    int most = 0;
+    for (const Request& request : requests) most = std::max(most, request.query);
+    return most;
+  }
+  static int64_t blocks_of(const Config& c, const std::vector<Request>& requests) {
+    int64_t sum = 3;
+    for (const Request& request : requests) sum += (request.length + c.block_size - 1) / c.block_size;
+    return sum;
+  }
+
+  vn_kv_cache cache(Side side) {
+    const Config& c = config;
+    const int64_t key_part = int64_t{c.kv_heads} * c.block_size * c.key_dim;
+    vn_kv_cache k{};
+    k.struct_size = sizeof k;
+    k.dtype = c.cache_dtype;
+    k.key = pool.data(side);
+    k.value = static_cast<char*>(pool.data(side)) + key_part * ops_test::size_of(c.cache_dtype);
+    k.num_blocks = num_blocks;
+    k.block_size = c.block_size;
+    k.num_heads = c.kv_heads;
+    k.key_dim = c.key_dim;
+    k.value_dim = c.value_dim;
+    k.key_block_stride = k.value_block_stride = block_elements;
+    k.key_head_stride = int64_t{c.key_dim} * (c.slot_major ? 1 : c.block_size);
+    k.key_slot_stride = int64_t{c.key_dim} * (c.slot_major ? c.kv_heads : 1);
+    k.value_head_stride = int64_t{c.value_dim} * (c.slot_major ? 1 : c.block_size);
+    k.value_slot_stride = int64_t{c.value_dim} * (c.slot_major ? c.kv_heads : 1);
+    return k;
+  }
+
+  // Random K and V in the first `slots` slots of a block.
+  void fill_block(std::mt19937& engine, int64_t block, int slots) {
+    const vn_kv_cache k = cache(Side::kCpu);
+    const int64_t key_part = int64_t{config.kv_heads} * config.block_size * config.key_dim;
+    const auto random = [&] { return static_cast<double>(engine() >> 8) * 0x1p-23 - 1.0; };
+    for (int h = 0; h < config.kv_heads; ++h) {
+      for (int slot = 0; slot < slots; ++slot) {
+        const int64_t key = block * block_elements + h * k.key_head_stride + slot * k.key_slot_stride;
+        const int64_t value = block * block_elements + key_part + h * k.value_head_stride + slot * k.value_slot_stride;
+        for (int d = 0; d < config.key_dim; ++d) pool.host().set(key + d, random());
+        for (int d = 0; d < config.value_dim; ++d) pool.host().set(value + d, random());
+      }
+    }
+  }
+};
+
+void compare(const Config& config, const std::vector<Request>& requests, const std::string& what = "") {
+  Batch(config, requests).compare(what);
+}
+
+// Decode rows, short and long chunks, whole prompts.
+std::vector<Request> mixed() {
+  return {{1, 1}, {5, 5}, {1, 33}, {7, 40}, {1, 64}, {33, 65}, {1, 31}, {2, 100}, {140, 300}, {1, 257}, {4, 130}};
+}
+
+constexpr int32_t kHalves[] = {VN_DTYPE_BF16, VN_DTYPE_F16};
+
+class AttentionParity : public parity::Test {
+ protected:
+  void TearDown() override { RecordProperty("worst", std::to_string(Batch::worst_of_all)); }
+};
+
+TEST_F(AttentionParity, OneDecodeRow) {
+  for (const int32_t dtype : kHalves) {
+    for (const int dim : {64, 96, 128, 256}) compare(Config::of(dtype, dim).sharp(), {{1, 50}});
+  }
+}
+
+TEST_F(AttentionParity, OnePrompt) {
+  for (const int32_t dtype : kHalves) {
+    for (const int dim : {64, 96, 128, 256}) compare(Config::of(dtype, dim).sharp(), {{90, 90}});
+  }
+}
+
+TEST_F(AttentionParity, MixedRowsOfTunedDimensions) {
+  for (const int32_t dtype : kHalves) {
+    for (const int dim : {64, 96, 128, 256}) {
+      compare(Config::of(dtype, dim), mixed(), "flat");
+      compare(Config::of(dtype, dim).sharp(), mixed(), "sharp");
+    }
+  }
+}
+
+TEST_F(AttentionParity, AnyDimension) {
+  for (const int32_t dtype : {VN_DTYPE_F32, VN_DTYPE_F16, VN_DTYPE_BF16}) {
+    for (const auto& [key, value] : {std::pair{1, 1}, std::pair{5, 5}, std::pair{31, 33}, std::pair{80, 80},
+                                     std::pair{192, 128}, std::pair{64, 5}, std::pair{17, 256}}) {
+      Config c = Config::of(dtype, key);
+      c.value_dim = value;
+      compare(c, mixed());
+    }
+  }
+  for (const int dim : {64, 96, 128, 256}) compare(Config::of(VN_DTYPE_F32, dim).sharp(), mixed());
+}
+
+TEST_F(AttentionParity, AnyDtypes) {
+  for (const int32_t q_dtype : ops_test::kFloats) {
+    for (const int32_t cache_dtype : ops_test::kFloats) {
+      for (const int32_t out_dtype : ops_test::kFloats) {
+        Config c = Config::of(cache_dtype, 64);
+        c.q_dtype = q_dtype;
+        c.out_dtype = out_dtype;
+        compare(c.sharp(), mixed());
+      }
+    }
+  }
+}
+
+TEST_F(AttentionParity, HeadGroups) {
+  for (const auto& [q_heads, kv_heads] :
+       {std::pair{1, 1}, std::pair{3, 3}, std::pair{4, 2}, std::pair{14, 2}, std::pair{6, 2}, std::pair{16, 2},
+        std::pair{5, 1}, std::pair{15, 1}, std::pair{16, 1}, std::pair{17, 1}, std::pair{40, 2}, std::pair{71, 1}}) {
+    compare(Config::of(VN_DTYPE_BF16, 128, q_heads, kv_heads).sharp(), mixed());
+    compare(Config::of(VN_DTYPE_F16, 64, q_heads, kv_heads).sharp(), mixed());
+  }
+}
+
+TEST_F(AttentionParity, SeveralTokensInADecodeRow) {
+  for (const int q_heads : {2, 4, 8, 14}) {
+    std::vector<Request> requests;
+    for (int query = 1; query <= 17; ++query) requests.push_back({query, query + 13 * (query % 9)});
+    compare(Config::of(VN_DTYPE_BF16, 64, q_heads, 2).sharp(), requests);
+    Config windowed = Config::of(VN_DTYPE_F16, 128, q_heads, 2).sharp();
+    windowed.window = 20;
+    compare(windowed, requests);
+  }
+}
+
+TEST_F(AttentionParity, BlockSizes) {
+  for (const int block_size : {1, 3, 8, 16, 32, 33, 64, 256}) {
+    for (const bool slot_major : {false, true}) {
+      Config c = Config::of(VN_DTYPE_BF16, 64).sharp();
+      c.block_size = block_size;
+      c.slot_major = slot_major;
+      compare(c, mixed());
+    }
+  }
+}
+
+TEST_F(AttentionParity, LengthsAroundTiles) {
+  std::vector<Request> decode, prefill;
+  for (const int edge : {1, 16, 32, 48, 64, 128, 192, 512}) {
+    for (const int length : {edge - 1, edge, edge + 1}) {
+      if (length > 0) decode.push_back({1, length});
+      if (length > 0) prefill.push_back({length, length});
+    }
+  }
+  for (const int dim : {64, 128}) {
+    compare(Config::of(VN_DTYPE_BF16, dim).sharp(), decode, "decode");
+    compare(Config::of(VN_DTYPE_F16, dim, 2, 2).sharp(), prefill, "prefill, group 1");
+    compare(Config::of(VN_DTYPE_BF16, dim, 7, 1).sharp(), prefill, "prefill, group 7");
+  }
+  std::vector<Request> chunks;
+  for (const int query : {31, 32, 33, 63, 64, 65, 127, 128, 129}) {
+    for (const int before : {0, 1, 63, 64, 65, 200}) chunks.push_back({query, query + before});
+  }
+  compare(Config::of(VN_DTYPE_BF16, 128, 4, 1).sharp(), chunks, "chunks");
+  compare(Config::of(VN_DTYPE_BF16, 256, 2, 1).sharp(), chunks, "chunks");
+}
+
+TEST_F(AttentionParity, WindowSoftcapAndScale) {
+  std::vector<Request> requests = mixed();
+  requests.push_back({70, 700});
+  requests.push_back({1, 1100});
+  for (const int window : {1, 2, 31, 64, 65, 100, 513, 5000}) {
+    for (const int32_t dtype : {VN_DTYPE_BF16, VN_DTYPE_F32}) {
+      Config c = Config::of(dtype, 64, 4, 2).sharp();
+      c.window = window;
+      compare(c, requests);
+      c.softcap = 2.0f;
+      compare(c, requests);
+    }
+  }
+  for (const float softcap : {1.0f, 30.0f, 50.0f, 1000.0f}) {
+    for (const int dim : {64, 128}) {
+      Config c = Config::of(VN_DTYPE_F16, dim).sharp();
+      c.softcap = softcap;
+      compare(c, requests);
+    }
+  }
+  for (const float scale : {-0.5f, 1e-3f, 2.0f}) {
+    Config c = Config::of(VN_DTYPE_BF16, 64);
+    c.scale = scale;
+    compare(c, requests);
+  }
+}
+
+// One or two rows whose tiles are shared by every block of the GPU, and merged.
+TEST_F(AttentionParity, FewRowsOverLongContexts) {
+  for (const auto& [q_heads, kv_heads] : {std::pair{8, 1}, std::pair{8, 2}, std::pair{2, 2}}) {
+    compare(Config::of(VN_DTYPE_BF16, 128, q_heads, kv_heads).sharp(), {{1, 9001}});
+    compare(Config::of(VN_DTYPE_F16, 64, q_heads, kv_heads).sharp(), {{1, 5000}, {2, 6001}, {1, 1}});
+    compare(Config::of(VN_DTYPE_BF16, 256, q_heads, kv_heads).sharp(), {{1, 3000}});
+  }
+  Config windowed = Config::of(VN_DTYPE_BF16, 128, 8, 2).sharp();
+  windowed.window = 4096;
+  compare(windowed, {{1, 9001}, {16, 5000}, {1, 100}});
+  compare(Config::of(VN_DTYPE_BF16, 128, 8, 2).sharp(), {{70, 4100}});
+}
+
+TEST_F(AttentionParity, ManyRows) {
+  std::vector<Request> decode, both;
+  for (int i = 0; i < 300; ++i) decode.push_back({1, 1 + i * 37 % 401});
+  for (int i = 0; i < 150; ++i) both.push_back({i % 7 == 3 ? 1 + i % 50 : 1, 51 + i * 37 % 301});
+  for (const int dim : {64, 128}) {
+    compare(Config::of(VN_DTYPE_BF16, dim, 4, 1).sharp(), decode);
+    compare(Config::of(VN_DTYPE_F16, dim, 4, 1).sharp(), both);
+  }
+  std::vector<Request> thousand(1000, Request{1, 17});
+  compare(Config::of(VN_DTYPE_BF16, 64, 2, 1).sharp(), thousand);
+}
+
+TEST_F(AttentionParity, OnlyThePlainKernelTakesUnalignedTokens) {
+  for (const int32_t dtype : kHalves) {
+    Config c = Config::of(dtype, 64).sharp();
+    c.gap = 3;
+    compare(c, mixed());
+  }
+}
+
+TEST_F(AttentionParity, EmptyRowsAndBatches) {
+  for (const int32_t dtype : {VN_DTYPE_BF16, VN_DTYPE_F32}) {
+    Config c = Config::of(dtype, 64).sharp();
+    compare(c, {{0, 0}, {3, 3}, {0, 17}, {1, 9}, {0, 0}, {40, 90}, {0, 30}});
+    compare(c, {{0, 0}, {0, 0}}, "no tokens");
+    compare(c, {{0, 0}, {0, 40}}, "no tokens, some cache");
+    c.padding = 5;
+    compare(c, {{1, 20}, {0, 0}, {1, 7}}, "padded tokens");
+    compare(c, {{50, 80}, {1, 7}}, "padded tokens");
+    compare(c, {{0, 0}}, "padding only");
+    c.spare_query = 100;
+    compare(c, {{1, 20}, {1, 7}}, "a generous bound");
+  }
+}
+
+// Rows that batch_prepare has flagged: a length below the query's, or zero. Tokens before position 0 are not written.
+TEST_F(AttentionParity, LengthsBelowTheQuery) {
+  for (const int32_t dtype : {VN_DTYPE_BF16, VN_DTYPE_F32}) {
+    for (const int length : {0, -5, 1, 2, 30}) {
+      Batch batch(Config::of(dtype, 64).sharp(), {{4, 60}, {50, 60}, {1, 60}, {3, 9}});
+      batch.lengths.host().ints()[0] = std::min(length, 2);
+      batch.lengths.host().ints()[1] = length;
+      batch.lengths.host().ints()[2] = std::min(length, 0);
+      batch.upload();
+      batch.compare("length " + std::to_string(length));
+    }
+  }
+}
+
+TEST_F(AttentionParity, BlockIdsOutsideThePool) {
+  for (const int32_t dtype : {VN_DTYPE_BF16, VN_DTYPE_F32}) {
+    for (const int32_t bad : {-1, 1 << 20, INT32_MIN, INT32_MAX}) {
+      Batch batch(Config::of(dtype, 64).sharp(), {{2, 40}, {1, 20}, {60, 80}});
+      int32_t* ids = batch.table.host().ints();
+      ids[4 * batch.max_blocks + 1] = bad;  // row 0
+      ids[2 * batch.max_blocks + 3] = bad;  // row 2
+      batch.upload();
+      batch.compare("id " + std::to_string(bad));
+    }
+    for (const int32_t lost : {-1, 1000, INT32_MIN}) {  // request rows outside the tables
+      Batch batch(Config::of(dtype, 64).sharp(), {{2, 40}, {1, 20}, {60, 80}});
+      batch.step_rows.host().ints()[0] = lost;
+      batch.step_rows.host().ints()[8] = lost;
+      batch.upload();
+      batch.compare("request row " + std::to_string(lost));
+    }
+  }
+}
+
+}  // namespace
