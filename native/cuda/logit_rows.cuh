@@ -148,7 +148,11 @@ __device__ __forceinline__ void for_each_granule(const LogitRow& row, Body&& bod
       v[u] = load_granule(row, g < mine.end ? g : kNoGranule);
     }
 #pragma unroll
-    for (int u = 0; u < kLogitUnroll; ++u) body(v[u], base + u * kWarpSize + lane);
+    for (int u = 0; u < kLogitUnroll; ++u) {
+      // A granule past this warp's part is another warp's: its tokens must not be seen twice.
+      const int32_t g = base + u * kWarpSize + lane;
+      if (g < mine.end) body(v[u], g);
+    }
   }
 }
 
