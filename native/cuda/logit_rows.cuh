@@ -135,24 +135,22 @@ __device__ __forceinline__ float4 load_granule(const LogitRow& row, int32_t g) {
   return v;
 }
 
-// body(logits, granule) for this warp's granules, ascending within a thread. Idle lanes get -inf; no barriers inside.
+// body(logits, granule) for this warp's granules, ascending within a thread. Idle lanes get -inf and kNoGranule; no barriers
+// inside.
 template <typename Body>
 __device__ __forceinline__ void for_each_granule(const LogitRow& row, Body&& body) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const GranuleRange mine = warp_part(row, static_cast<int>(threadIdx.x) / kWarpSize);
   for (int32_t base = mine.begin; base < mine.end; base += kLogitUnroll * kWarpSize) {
     float4 v[kLogitUnroll];
-#pragma unroll
-    for (int u = 0; u < kLogitUnroll; ++u) {
+    const auto granule = [&](int u) {
       const int32_t g = base + u * kWarpSize + lane;
-      v[u] = load_granule(row, g < mine.end ? g : kNoGranule);
-    }
+      return g < mine.end ? g : kNoGranule;
+    };
 #pragma unroll
-    for (int u = 0; u < kLogitUnroll; ++u) {
-      // A granule past this warp's part is another warp's: its tokens must not be seen twice.
-      const int32_t g = base + u * kWarpSize + lane;
-      if (g < mine.end) body(v[u], g);
-    }
+    for (int u = 0; u < kLogitUnroll; ++u) v[u] = load_granule(row, granule(u));
+#pragma unroll
+    for (int u = 0; u < kLogitUnroll; ++u) body(v[u], granule(u));
   }
 }
 
