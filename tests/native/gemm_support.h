@@ -10,6 +10,7 @@
 #include <random>
 #include <vector>
 
+#include "cpu_device.h"
 #include "vllm_native.h"
 
 namespace vn_test {
@@ -123,25 +124,6 @@ Matrix random_matrix(Engine& engine, int32_t dtype, int64_t rows, int64_t column
   }
   return matrix;
 }
-
-struct Cpu {
-  explicit Cpu(int threads = 0, int32_t isa_limit = 0) {
-    vn_device_options options{};
-    options.struct_size = sizeof options;
-    options.num_threads = threads;
-    options.isa_limit = isa_limit;
-    EXPECT_EQ(VN_OK, vn_device_create(VN_DEVICE_CPU, 0, &options, &device)) << vn_last_error();
-    EXPECT_EQ(VN_OK, vn_stream_create(device, VN_STREAM_COMPUTE, nullptr, &stream)) << vn_last_error();
-  }
-  ~Cpu() {
-    vn_stream_destroy(stream);
-    vn_device_destroy(device);
-  }
-  Cpu(const Cpu&) = delete;
-  Cpu& operator=(const Cpu&) = delete;
-  vn_device* device = nullptr;
-  vn_stream* stream = nullptr;
-};
 
 // Every VN_ISA_... that this machine can run.
 inline std::vector<int32_t> instruction_sets() {

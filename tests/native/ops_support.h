@@ -12,31 +12,14 @@
 #include <utility>
 #include <vector>
 
-#include "isa_under_test.h"
+#include "cpu_device.h"
 #include "vllm_native.h"
 
 namespace ops_test {
 
 constexpr int32_t kFloats[] = {VN_DTYPE_F32, VN_DTYPE_F16, VN_DTYPE_BF16};
 
-struct Cpu {
-  explicit Cpu(int threads = 0) {
-    vn_device_options options{};
-    options.struct_size = sizeof options;
-    options.num_threads = threads;
-    options.isa_limit = isa_under_test();
-    EXPECT_EQ(VN_OK, vn_device_create(VN_DEVICE_CPU, 0, &options, &device)) << vn_last_error();
-    EXPECT_EQ(VN_OK, vn_stream_create(device, VN_STREAM_COMPUTE, nullptr, &stream)) << vn_last_error();
-  }
-  ~Cpu() {
-    vn_stream_destroy(stream);
-    vn_device_destroy(device);
-  }
-  Cpu(const Cpu&) = delete;
-  Cpu& operator=(const Cpu&) = delete;
-  vn_device* device = nullptr;
-  vn_stream* stream = nullptr;
-};
+using vn_test::Cpu;
 
 template <typename Params>
 Params params_of() {

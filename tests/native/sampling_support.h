@@ -9,33 +9,13 @@
 #include <random>
 #include <vector>
 
-#include "isa_under_test.h"
+#include "cpu_device.h"
 #include "vllm_native.h"
 
 namespace vn_test {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-struct Cpu {
-  explicit Cpu(int threads = 0) {
-    vn_device_options options{};
-    options.struct_size = sizeof options;
-    options.num_threads = threads;
-    options.isa_limit = isa_under_test();
-    EXPECT_EQ(VN_OK, vn_device_create(VN_DEVICE_CPU, 0, &options, &device)) << vn_last_error();
-    EXPECT_EQ(VN_OK, vn_stream_create(device, VN_STREAM_COMPUTE, nullptr, &stream)) << vn_last_error();
-  }
-  ~Cpu() {
-    vn_stream_destroy(stream);
-    vn_device_destroy(device);
-  }
-  Cpu(const Cpu&) = delete;
-  Cpu& operator=(const Cpu&) = delete;
-
-  vn_device* device = nullptr;
-  vn_stream* stream = nullptr;
-};
 
 inline vn_tensor tensor(void* data, int32_t dtype, int64_t n) { return {data, dtype, 1, {n}, {1}}; }
 
