@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <thread>
 
 namespace {
@@ -67,6 +68,19 @@ TEST(ThreadPool, DevicesAreIndependent) {
   }
   for (auto& user : users) user.join();
   EXPECT_EQ(0, wrong.load());
+}
+
+// Workers spin for a moment after a loop, then sleep: an idle device takes no processor time.
+TEST(ThreadPool, SleepsWhenIdle) {
+  const Matrix expected = filled_alone(5, 500, 100);
+  Cpu cpu(4);
+  Weight weight(cpu, VN_WEIGHT_GEMM, VN_DTYPE_F32, 500, 100);
+  ASSERT_EQ(0, count_wrong(cpu, weight, 5, expected));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const std::clock_t before = std::clock();  // of all threads of this process
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  const double busy = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  EXPECT_LT(busy, 0.03);
 }
 
 // Created and destroyed without and with work, also while the workers still spin.

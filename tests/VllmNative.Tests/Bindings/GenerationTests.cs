@@ -1,5 +1,6 @@
 using VllmNative.BindingGenerator;
 using VllmNative.Bindings;
+using VllmNative.Tests.Repository;
 using Xunit;
 
 namespace VllmNative.Tests.Bindings;
@@ -10,7 +11,7 @@ public sealed class GenerationTests
     [Fact]
     public void Header_hash_is_the_one_the_bindings_were_made_from()
     {
-        byte[] header = File.ReadAllBytes(Repository.File(GeneratedFiles.HeaderPath));
+        byte[] header = File.ReadAllBytes(RepositoryRoot.Combine(GeneratedFiles.HeaderPath));
         Assert.True(
             HeaderReader.Hash(header) == AbiInfo.HeaderSha256,
             $"{GeneratedFiles.HeaderPath} changed: run VllmNative.BindingGenerator generate");
@@ -19,8 +20,8 @@ public sealed class GenerationTests
     [Fact]
     public void Regeneration_gives_the_checked_in_bytes()
     {
-        SortedDictionary<string, string> files = GeneratedFiles.Render(Repository.Root, ClangOrSkip());
-        Assert.Equal([], GeneratedFiles.Differences(Repository.Root, files));
+        SortedDictionary<string, string> files = GeneratedFiles.Render(RepositoryRoot.Path, ClangOrSkip());
+        Assert.Equal([], GeneratedFiles.Differences(RepositoryRoot.Path, files));
     }
 
     [Fact]
