@@ -27,7 +27,10 @@ internal static class KvCacheSizing
         long blocks = bytes / group.BlockBytes;
         if (blocks < 2)
         {
-            throw new VllmException($"engine options: the KV cache gets {bytes} bytes (KvCacheMemoryBytes, GpuMemoryUtilization), but two blocks of {group.BlockBytes} bytes are the least");
+            string source = options.KvCacheMemoryBytes is null && options.Device == DeviceKind.Cuda
+                ? $"GpuMemoryUtilization {options.GpuMemoryUtilization ?? DefaultGpuUtilization} leaves {bytes} bytes for the KV cache"
+                : $"KvCacheMemoryBytes is {bytes}";
+            throw new VllmException($"engine options: {source}, but two KV blocks of {group.BlockBytes} bytes are the least");
         }
 
         // More than every row at full length would never be used.
