@@ -9,8 +9,12 @@ internal sealed record LoopMeters
     /// <summary>The device thread's: one step, from its hand-over to its result.</summary>
     internal AllocationMeter Device { get; } = new();
 
+    /// <summary>The device's own time, where somebody asks for it: measuring it costs two events a step.</summary>
+    internal DeviceTimeMeter? DeviceTime { get; init; }
+
     internal void Reset()
     {
+        DeviceTime?.Reset();
         Engine.Reset();
         Device.Reset();
     }

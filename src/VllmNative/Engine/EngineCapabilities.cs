@@ -18,6 +18,9 @@ public sealed record EngineCapabilities
     /// <summary>Bytes of the weights on the device.</summary>
     public required long WeightBytes { get; init; }
 
+    /// <summary>Where the device's memory went.</summary>
+    public required MemoryReport Memory { get; init; }
+
     /// <summary>Longest prompt and output together, in tokens.</summary>
     public required int MaxModelLen { get; init; }
 

@@ -28,8 +28,10 @@ internal sealed class EngineCore : IDisposable
     private readonly StepResult[] _results;
     private readonly List<Request> _admitted;
     private readonly AllocationMeter? _meter;
+    private readonly TimeSpan _stepTimeout;
     private int _oldest;
     private bool _membershipChanged;
+    private bool _hung;
     private int _inFlight;
     private long _stepId;
     private long _nextDeadlineCheck;
@@ -39,12 +41,13 @@ internal sealed class EngineCore : IDisposable
     private int _peakBlocks;
     private long _steps;
 
-    internal EngineCore(Scheduler scheduler, BlockPool pool, IModelRunner runner, SchedulerLimits limits, AllocationMeter? meter = null)
+    internal EngineCore(Scheduler scheduler, BlockPool pool, IModelRunner runner, SchedulerLimits limits, TimeSpan? stepTimeout = null, AllocationMeter? meter = null)
     {
         _scheduler = scheduler;
         _pool = pool;
         _runner = runner;
         _meter = meter;
+        _stepTimeout = stepTimeout ?? Timeout.InfiniteTimeSpan;
         _admitted = new List<Request>(limits.MaxNumSeqs);
         _committer = new StepCommitter(scheduler, _pump);
         _plans = new StepPlan[runner.MaxStepsInFlight];
@@ -266,7 +269,12 @@ internal sealed class EngineCore : IDisposable
 
     private Exception? CollectOldest()
     {
-        _runner.Collect();
+        if (!_runner.Collect(_stepTimeout))
+        {
+            _hung = true;
+            throw new EngineDeadException($"the device is lost: a step took longer than {_stepTimeout.TotalSeconds:0.###} s (StepTimeout)");
+        }
+
         StepPlan plan = _plans[_oldest];
         StepResult result = _results[_oldest];
         _oldest = (_oldest + 1) % _plans.Length;
@@ -284,7 +292,7 @@ internal sealed class EngineCore : IDisposable
         string? error = reason == FinishReason.Error ? cause.Message : null;
         try
         {
-            while (_inFlight > 0)
+            while (_inFlight > 0 && !_hung)
             {
                 CollectOldest();
             }

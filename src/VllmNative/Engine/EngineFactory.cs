@@ -14,6 +14,7 @@ namespace VllmNative.Engine;
 internal static class EngineFactory
 {
     private const int DefaultMaxNumSeqs = 256;
+    private static readonly TimeSpan DefaultGpuStepTimeout = TimeSpan.FromMinutes(5);
 
     internal static EngineParts Create(EngineOptions options, IProgress<LoadProgress>? progress)
     {
@@ -35,22 +36,22 @@ internal static class EngineFactory
         try
         {
             Device device = scope.Add(Device.Create(options.Device, options.DeviceOrdinal, options.Threads));
+            long elsewhere = device.Kind == DeviceKind.Cuda ? RunnerSetup.UsedBytes(device) : 0;
             DecoderModel model = scope.Add(LoadModel(options, directory, device, spec, type, maxTokens, progress));
             KvGroup group = KvGroupOf(options, config, type);
             int maxBlocks = (maxModelLen + group.BlockSize - 1) / group.BlockSize;
             var shape = new BatchShape(maxSeqs, maxTokens, maxSeqs, maxBlocks, group.BlockSize);
-            int numBlocks = KvCacheSizing.NumBlocks(options, group, device, model, shape);
-            KvPool kv = scope.Add(new KvPool(device, group, numBlocks));
-            DeviceDescription description = device.Describe();
+            (ModelRunner runner, int numBlocks, MemoryReport memory) = RunnerSetup.Create(options, device, elsewhere, model, group, shape);
             long weightBytes = model.WeightBytes;
-            var runner = new StepWorker(new ModelRunner(device, model, kv, shape), maxStepsInFlight: 1, options.Meters?.Device);
+            DeviceDescription description = device.Describe();
+            var worker = new StepWorker(runner, options.Meters?.Device);
             scope.Release();
 
             var pool = new BlockPool(numBlocks);
             var scheduler = new Scheduler(limits, new KvCacheManager(pool, group.BlockSize));
             return new EngineParts
             {
-                Core = new EngineCore(scheduler, pool, runner, limits, options.Meters?.Engine),
+                Core = new EngineCore(scheduler, pool, worker, limits, StepTimeoutOf(options), options.Meters?.Engine),
                 Device = device,
                 Config = config,
                 Generation = generation,
@@ -63,6 +64,7 @@ internal static class EngineFactory
                     Architecture = config.Architectures[0],
                     Dtype = type switch { DataType.BFloat16 => ModelDtype.BFloat16, DataType.Float16 => ModelDtype.Float16, _ => ModelDtype.Float32 },
                     WeightBytes = weightBytes,
+                    Memory = memory,
                     MaxModelLen = maxModelLen,
                     MaxNumSeqs = maxSeqs,
                     MaxNumBatchedTokens = maxTokens,
@@ -77,6 +79,9 @@ internal static class EngineFactory
             throw;
         }
     }
+
+    private static TimeSpan? StepTimeoutOf(EngineOptions options) =>
+        options.StepTimeout ?? (options.Device == DeviceKind.Cuda ? DefaultGpuStepTimeout : null);
 
     private static string ConfigFileOf(EngineOptions options)
     {

@@ -66,6 +66,12 @@ public sealed record EngineOptions
     /// <summary>A request that waits longer for its first step fails; null = never.</summary>
     public TimeSpan? QueueTimeout { get; init; }
 
+    /// <summary>
+    /// A step that takes longer means that the device hangs: all requests end and the engine is dead; on CUDA no other engine
+    /// can be made in this process. Null = 5 minutes on a GPU, never on the CPU.
+    /// </summary>
+    public TimeSpan? StepTimeout { get; init; }
+
     /// <summary>Counts what the engine's loops allocate; for tests.</summary>
     internal LoopMeters? Meters { get; init; }
 
@@ -103,6 +109,7 @@ public sealed record EngineOptions
         Require(Enum.IsDefined(KvCacheDtype), $"KvCacheDtype is {(int)KvCacheDtype}, expected Auto, Float32, Float16 or BFloat16");
         Require(RequestTimeout is null || RequestTimeout > TimeSpan.Zero, $"RequestTimeout is {RequestTimeout}, expected above zero");
         Require(QueueTimeout is null || QueueTimeout > TimeSpan.Zero, $"QueueTimeout is {QueueTimeout}, expected above zero");
+        Require(StepTimeout is null || (StepTimeout > TimeSpan.Zero && StepTimeout <= TimeSpan.FromDays(1)), $"StepTimeout is {StepTimeout}, expected above zero and at most a day");
         if (errors.Count > 0)
         {
             throw new VllmException("engine options: " + string.Join("; ", errors));

@@ -4,7 +4,7 @@ namespace VllmNative.Execution;
 
 /// <summary>
 /// The batch in device memory. State stays from step to step, one entry for each request row: last token, computed length,
-/// block table. Inputs are what the host uploads for a step; outputs are what the device derives from both.
+/// block table. The rest is derived from it on the device, step by step.
 /// </summary>
 internal sealed class BatchBuffers : IDisposable
 {
@@ -12,17 +12,6 @@ internal sealed class BatchBuffers : IDisposable
 
     internal BatchBuffers(Device device, BatchShape shape)
     {
-        Shape = shape;
-        StepRows = new StagedArray<int>(device, shape.MaxSeqs * 4);
-        StepIds = new StagedArray<int>(device, shape.MaxTokens);
-        RowUpdates = new StagedArray<int>(device, shape.MaxSeqs * 4);
-        TableUpdates = new StagedArray<int>(device, shape.MaxTableUpdates * 4);
-        SampleRows = new StagedArray<int>(device, shape.MaxLogits * 4);
-        EditPositions = new StagedArray<int>(device, shape.MaxSeqs * 8);
-        EditValues = new StagedArray<float>(device, shape.MaxSeqs * 4);
-        BlockCopies = new StagedArray<int>(device, shape.MaxTableUpdates * 2);
-        RowFlagsHost = device.AllocateHost(shape.MaxSeqs * sizeof(int));
-
         long offset = 0;
         long Reserve(long elements, DataType type)
         {
@@ -39,7 +28,6 @@ internal sealed class BatchBuffers : IDisposable
         long starts = Reserve(shape.MaxSeqs + 1, DataType.Int32);
         long lengths = Reserve(shape.MaxSeqs, DataType.Int32);
         long slots = Reserve(shape.MaxTokens, DataType.Int64);
-        long flags = Reserve(shape.MaxSeqs, DataType.Int32);
         _memory = device.Allocate(offset);
         Tensor Int32(long start, long length) => Tensor.Vector(_memory.Data + (nint)start, DataType.Int32, length);
 
@@ -51,27 +39,10 @@ internal sealed class BatchBuffers : IDisposable
         QueryStart = Int32(starts, shape.MaxSeqs + 1);
         SequenceLengths = Int32(lengths, shape.MaxSeqs);
         SlotMapping = Tensor.Matrix(_memory.Data + (nint)slots, DataType.Int64, 1, shape.MaxTokens);
-        RowFlags = Int32(flags, shape.MaxSeqs);
     }
 
-    internal BatchShape Shape { get; }
-
-    // Inputs of a step.
-    internal StagedArray<int> StepRows { get; }
-
-    internal StagedArray<int> StepIds { get; }
-
-    internal StagedArray<int> RowUpdates { get; }
-
-    internal StagedArray<int> TableUpdates { get; }
-
-    internal StagedArray<int> SampleRows { get; }
-
-    internal StagedArray<int> EditPositions { get; }
-
-    internal StagedArray<float> EditValues { get; }
-
-    internal StagedArray<int> BlockCopies { get; }
+    /// <summary>Bytes of device memory.</summary>
+    internal long Bytes => _memory.Bytes;
 
     // State.
     internal Tensor LastToken { get; }
@@ -93,21 +64,5 @@ internal sealed class BatchBuffers : IDisposable
     /// <summary>[groups, tokens].</summary>
     internal Tensor SlotMapping { get; }
 
-    internal Tensor RowFlags { get; }
-
-    internal DeviceBuffer RowFlagsHost { get; }
-
-    public void Dispose()
-    {
-        StepRows.Dispose();
-        StepIds.Dispose();
-        RowUpdates.Dispose();
-        TableUpdates.Dispose();
-        SampleRows.Dispose();
-        EditPositions.Dispose();
-        EditValues.Dispose();
-        BlockCopies.Dispose();
-        RowFlagsHost.Dispose();
-        _memory.Dispose();
-    }
+    public void Dispose() => _memory.Dispose();
 }

@@ -4,25 +4,114 @@ using VllmNative.Tensors;
 
 namespace VllmNative.Execution;
 
-/// <summary>Writes a plan into the batch's buffers and uploads what the device does not have yet.</summary>
-internal sealed class BatchBuilder(BatchBuffers buffers, Sampler sampler)
+/// <summary>Turns a plan into what the device reads, and uploads it.</summary>
+internal sealed class BatchBuilder : IDisposable
 {
-    /// <summary>Uploads the plan; afterwards the device can derive the step from its state.</summary>
-    internal void Upload(StepPlan plan)
+    private readonly Sampler _sampler;
+    private readonly StepUpload _upload;
+
+    // Apart from the rest: how many edits a step has is not bounded by the batch.
+    private readonly StagedArray<int>[] _editPositions;
+    private readonly StagedArray<float>[] _editValues;
+
+    internal BatchBuilder(Device device, BatchShape shape, Sampler sampler, int slots)
     {
-        WriteSampling(plan);
-        WriteStepRows(plan);
-        plan.TokenIds.Span.CopyTo(buffers.StepIds.Host);
-        buffers.StepIds.Upload(plan.TokenIds.Count);
-        WriteUpdates(plan);
+        _sampler = sampler;
+        _upload = new StepUpload(
+            device,
+            slots,
+            shape.MaxSeqs * 4L,
+            shape.MaxLogits * 4L,
+            shape.MaxSeqs * 4L,
+            shape.MaxTableUpdates * 4L,
+            shape.MaxTableUpdates * 2L,
+            shape.MaxTokens);
+        _editPositions = [.. Enumerable.Range(0, slots).Select(_ => new StagedArray<int>(device, shape.MaxSeqs * 8))];
+        _editValues = [.. Enumerable.Range(0, slots).Select(_ => new StagedArray<float>(device, shape.MaxSeqs * 4))];
+    }
+
+    /// <summary>Bytes of device memory.</summary>
+    internal long Bytes => _upload.Bytes;
+
+    /// <summary>Where every step's rows lie, for recorded graphs.</summary>
+    internal Tensor StepRows(int rows) => Matrix(_upload.First, rows, 4);
+
+    /// <summary>Uploads the plan; afterwards the device can derive the step from its state.</summary>
+    /// <param name="plan">The step.</param>
+    /// <param name="slot">Which of the steps in flight.</param>
+    /// <param name="rows">At least the plan's rows; rows beyond them are empty.</param>
+    internal StepInputs Upload(StepPlan plan, int slot, int rows)
+    {
+        WriteSampling(plan, slot);
+        _upload.Begin(slot);
+        // First, because graphs were recorded with its address.
+        Span<int> stepRows = _upload.Reserve(rows * 4, out nint stepRowsData);
+        Span<int> sampleRows = _upload.Reserve(plan.NumLogits * 4, out nint sampleRowsData);
+        WriteRows(plan, stepRows, sampleRows);
+        Span<int> rowUpdates = _upload.Reserve(plan.RowUpdates.Count * 4, out nint rowUpdatesData);
+        WriteRowUpdates(plan, rowUpdates);
+        Span<int> tableUpdates = _upload.Reserve(plan.TableUpdates.Count * 4, out nint tableUpdatesData);
+        WriteTableUpdates(plan, tableUpdates);
+        Span<int> copies = _upload.Reserve(plan.BlockCopies.Count * 2, out nint copiesData);
+        WriteCopies(plan, copies);
+        Span<int> ids = _upload.Reserve(plan.TokenIds.Count, out nint idsData);
+        plan.TokenIds.Span.CopyTo(ids);
+        _upload.Send();
+        return new StepInputs
+        {
+            StepRows = Matrix(stepRowsData, rows, 4),
+            SampleRows = Matrix(sampleRowsData, plan.NumLogits, 4),
+            RowUpdates = Matrix(rowUpdatesData, plan.RowUpdates.Count, 4),
+            TableUpdates = Matrix(tableUpdatesData, plan.TableUpdates.Count, 4),
+            BlockCopies = Matrix(copiesData, plan.BlockCopies.Count, 2),
+            StepIds = Tensor.Vector(idsData, DataType.Int32, plan.TokenIds.Count),
+        };
+    }
+
+    /// <summary>Uploads the plan's logit edits and returns their tensors; absent when there are none.</summary>
+    internal (Tensor Positions, Tensor Values) UploadEdits(StepPlan plan, int slot)
+    {
+        int count = plan.LogitEdits.Count;
+        if (count == 0)
+        {
+            return default;
+        }
+
+        StagedArray<int> positions = _editPositions[slot];
+        StagedArray<float> values = _editValues[slot];
+        positions.EnsureCapacity(count * 2);
+        values.EnsureCapacity(count);
+        for (int i = 0; i < count; i++)
+        {
+            ref readonly LogitEdit edit = ref plan.LogitEdits[i];
+            (positions.Host[2 * i], positions.Host[(2 * i) + 1], values.Host[i]) = (edit.LogitsRow, edit.TokenId, edit.Value);
+        }
+
+        positions.Upload(count * 2);
+        values.Upload(count);
+        return (Matrix(positions.Data, count, 2), Tensor.Vector(values.Data, DataType.Float32, count));
+    }
+
+    public void Dispose()
+    {
+        _upload.Dispose();
+        foreach (StagedArray<int> positions in _editPositions)
+        {
+            positions.Dispose();
+        }
+
+        foreach (StagedArray<float> values in _editValues)
+        {
+            values.Dispose();
+        }
     }
 
     // Admissions only: how the new rows sample, and the tokens that they have already.
-    private void WriteSampling(StepPlan plan)
+    private void WriteSampling(StepPlan plan, int slot)
     {
         foreach (ref readonly SamplingUpdate update in plan.SamplingUpdates.Span)
         {
-            sampler.Settings.Set(update.Row, new SamplingSettings
+            _sampler.Settings.Set(slot, update.Row, new SamplingSettings
             {
                 Seed = update.Seed,
                 Temperature = update.Temperature,
@@ -36,15 +125,13 @@ internal sealed class BatchBuilder(BatchBuffers buffers, Sampler sampler)
             });
             if (update.CountSlot >= 0)
             {
-                sampler.CountTokens(update.CountSlot, update.Tokens.Span, update.PromptLength);
+                _sampler.CountTokens(update.CountSlot, update.Tokens.Span, update.PromptLength);
             }
         }
     }
 
-    private void WriteStepRows(StepPlan plan)
+    private static void WriteRows(StepPlan plan, Span<int> rows, Span<int> samples)
     {
-        Span<int> rows = buffers.StepRows.Host;
-        Span<int> samples = buffers.SampleRows.Host;
         int row = 0;
         int sample = 0;
         int token = 0;
@@ -61,61 +148,41 @@ internal sealed class BatchBuilder(BatchBuffers buffers, Sampler sampler)
             }
         }
 
-        buffers.StepRows.Upload(row);
-        buffers.SampleRows.Upload(sample);
+        for (; row < rows.Length; row += 4)
+        {
+            (rows[row], rows[row + 1], rows[row + 2], rows[row + 3]) = (-1, 0, -1, 0);
+        }
     }
 
-    private void WriteUpdates(StepPlan plan)
+    private static void WriteRowUpdates(StepPlan plan, Span<int> words)
     {
-        Span<int> rows = buffers.RowUpdates.Host;
         int word = 0;
         foreach (ref readonly RowUpdate update in plan.RowUpdates.Span)
         {
-            (rows[word], rows[word + 1], rows[word + 2], rows[word + 3]) = (update.Row, update.ComputedLength, update.LastToken, 0);
+            (words[word], words[word + 1], words[word + 2], words[word + 3]) = (update.Row, update.ComputedLength, update.LastToken, 0);
             word += 4;
         }
+    }
 
-        buffers.RowUpdates.Upload(word);
-
-        Span<int> tables = buffers.TableUpdates.Host;
-        word = 0;
+    private static void WriteTableUpdates(StepPlan plan, Span<int> words)
+    {
+        int word = 0;
         foreach (ref readonly TableUpdate update in plan.TableUpdates.Span)
         {
-            (tables[word], tables[word + 1], tables[word + 2], tables[word + 3]) = (update.Group, update.Row, update.Index, update.Block);
+            (words[word], words[word + 1], words[word + 2], words[word + 3]) = (update.Group, update.Row, update.Index, update.Block);
             word += 4;
         }
+    }
 
-        buffers.TableUpdates.Upload(word);
-
-        Span<int> copies = buffers.BlockCopies.Host;
-        word = 0;
+    private static void WriteCopies(StepPlan plan, Span<int> words)
+    {
+        int word = 0;
         foreach (ref readonly BlockCopy copy in plan.BlockCopies.Span)
         {
-            (copies[word], copies[word + 1]) = (copy.Source, copy.Destination);
+            (words[word], words[word + 1]) = (copy.Source, copy.Destination);
             word += 2;
         }
-
-        buffers.BlockCopies.Upload(word);
     }
 
-    /// <summary>Uploads the plan's logit edits and returns their tensors.</summary>
-    internal (Tensor Positions, Tensor Values) UploadEdits(StepPlan plan)
-    {
-        int count = plan.LogitEdits.Count;
-        buffers.EditPositions.EnsureCapacity(count * 2);
-        buffers.EditValues.EnsureCapacity(count);
-        Span<int> positions = buffers.EditPositions.Host;
-        Span<float> values = buffers.EditValues.Host;
-        for (int i = 0; i < count; i++)
-        {
-            ref readonly LogitEdit edit = ref plan.LogitEdits[i];
-            (positions[2 * i], positions[(2 * i) + 1], values[i]) = (edit.LogitsRow, edit.TokenId, edit.Value);
-        }
-
-        buffers.EditPositions.Upload(count * 2);
-        buffers.EditValues.Upload(count);
-        return (
-            Tensor.Matrix(buffers.EditPositions.Data, DataType.Int32, count, 2),
-            Tensor.Vector(buffers.EditValues.Data, DataType.Float32, count));
-    }
+    private static Tensor Matrix(nint data, int rows, int columns) => Tensor.Matrix(data, DataType.Int32, rows, columns);
 }

@@ -12,5 +12,6 @@ internal interface IModelRunner : IDisposable
     void Submit(StepPlan plan, StepResult result);
 
     /// <summary>Waits for the oldest step in flight; its result says whether it failed.</summary>
-    void Collect();
+    /// <returns>False when the step did not end in time: the device hangs, and no other step will come back either.</returns>
+    bool Collect(TimeSpan timeout);
 }

@@ -1,3 +1,4 @@
+using VllmNative.Diagnostics;
 using VllmNative.Layers;
 using VllmNative.Models;
 using VllmNative.Sampling;
@@ -7,177 +8,295 @@ using VllmNative.Tensors;
 namespace VllmNative.Execution;
 
 /// <summary>
-/// Computes a step on one device: upload the plan, derive the batch on the device, run the model, sample, commit, read back.
-/// Not thread-safe: <see cref="StepWorker"/> calls it from the device's one thread.
+/// Computes steps on one device. <see cref="Launch"/> asks for everything: upload the plan, derive the batch on the device,
+/// run the model, sample, commit, copy the results; <see cref="Complete"/> waits for them. On a GPU two steps are in flight: one
+/// computes while the next is launched. Not thread-safe: <see cref="StepWorker"/> calls it from the device's one thread.
 /// </summary>
 internal sealed class ModelRunner : IDisposable
 {
     private readonly Device _device;
     private readonly DecoderModel _model;
-    private readonly KvPool _kv;
+    private readonly BatchShape _shape;
+    private readonly DisposeScope _owned = new();
     private readonly BatchBuffers _buffers;
-    private readonly BatchBuilder _builder;
+    private readonly StepReadback _readback;
     private readonly Sampler _sampler;
+    private readonly BatchBuilder _builder;
     private readonly DeviceBuffer _logits;
     private readonly DeviceBuffer _selected;
     private readonly DeviceBuffer _workspace;
+    private readonly StepClock? _clock;
 
-    internal ModelRunner(Device device, DecoderModel model, KvPool kv, BatchShape shape)
+    // Batch sizes of decode steps; null where nothing is gained by padding.
+    private readonly DecodeGraphs? _graphs;
+    private KvPool _kv;
+
+    /// <summary>Makes the runner the owner of device, model and pool once it is made.</summary>
+    internal ModelRunner(Device device, DecoderModel model, KvPool kv, BatchShape shape, DeviceTimeMeter? meter = null)
     {
         _device = device;
         _model = model;
         _kv = kv;
+        _shape = shape;
+        bool gpu = device.Kind == DeviceKind.Cuda;
+        MaxStepsInFlight = gpu ? 2 : 1;
         try
         {
-            _buffers = new BatchBuffers(device, shape);
-            _sampler = new Sampler(device, Math.Max(shape.MaxSeqs, shape.MaxLogits), model.Vocabulary);
-            _builder = new BatchBuilder(_buffers, _sampler);
-            _logits = device.Allocate((long)shape.MaxLogits * model.Vocabulary * sizeof(float));
-            _selected = device.Allocate((long)shape.MaxLogits * model.Hidden * model.Type.Size());
-            int maxSequence = (int)Math.Min((long)shape.MaxBlocks * shape.BlockSize, int.MaxValue);
-            _workspace = device.Allocate(model.WorkspaceBytes(device, shape.MaxTokens, shape.MaxLogits, maxSequence));
+            int maxRows = Math.Max(shape.MaxSeqs, shape.MaxLogits);
+            _buffers = _owned.Add(new BatchBuffers(device, shape));
+            _readback = _owned.Add(new StepReadback(device, MaxStepsInFlight, maxRows));
+            _sampler = _owned.Add(new Sampler(device, maxRows, model.Vocabulary, _readback.OnDevice, MaxStepsInFlight));
+            _builder = _owned.Add(new BatchBuilder(device, shape, _sampler, MaxStepsInFlight));
+            _logits = _owned.Add(device.Allocate((long)maxRows * model.Vocabulary * sizeof(float)));
+            _selected = _owned.Add(device.Allocate((long)shape.MaxLogits * model.Hidden * model.Type.Size()));
+            _workspace = _owned.Add(device.Allocate(model.WorkspaceBytes(device, shape.MaxTokens, maxRows, MaxSequence)));
+            _graphs = gpu ? _owned.Add(new DecodeGraphs(shape.MaxSeqs)) : null;
+            BufferBytes = _buffers.Bytes + _builder.Bytes + _sampler.Bytes + _readback.Bytes + _logits.Bytes + _selected.Bytes + _workspace.Bytes;
+            _clock = meter is null ? null : _owned.Add(new StepClock(device, MaxStepsInFlight, meter));
         }
         catch
         {
             // The caller keeps what it handed in.
-            _selected?.Dispose();
-            _logits?.Dispose();
-            _sampler?.Dispose();
-            _buffers?.Dispose();
+            _owned.Dispose();
             throw;
         }
     }
 
     internal Device Device => _device;
 
-    internal DecoderModel Model => _model;
-
-    internal KvPool Kv => _kv;
+    /// <summary>Most steps that are launched and not completed.</summary>
+    internal int MaxStepsInFlight { get; }
 
     /// <summary>The logits of the last step, before sampling changed them if anything did; for tests.</summary>
     internal Tensor Logits(int rows) => Tensor.Matrix(_logits.Data, DataType.Float32, rows, _model.Vocabulary);
 
-    /// <summary>Computes the plan into the result. Throws when the step as a whole failed.</summary>
-    internal void Run(StepPlan plan, StepResult result)
+    private int MaxSequence => (int)Math.Min((long)_shape.MaxBlocks * _shape.BlockSize, int.MaxValue);
+
+    /// <summary>Launches a step. Throws when the step as a whole failed.</summary>
+    /// <param name="plan">The step; it belongs to the runner until it is complete.</param>
+    /// <param name="slot">A number below <see cref="MaxStepsInFlight"/> that no other step in flight has.</param>
+    internal void Launch(StepPlan plan, int slot)
     {
-        result.Begin(plan.StepId);
-        _builder.Upload(plan);
-        CopyBlocks(plan);
-        BatchInputs inputs = InputsOf(plan);
-        _device.PrepareBatch(inputs);
-        ForwardContext context = ContextOf(plan);
-        Tensor hidden = _model.Forward(context);
+        int bucket = BucketOf(plan);
+        int rows = bucket > 0 ? bucket : plan.Rows.Count;
+        int tokens = bucket > 0 ? bucket : plan.NumTokens;
         int samples = plan.NumLogits;
-        if (samples > 0)
+        StepInputs step = _builder.Upload(plan, slot, rows);
+        (Tensor editPositions, Tensor editValues) = _builder.UploadEdits(plan, slot);
+        _clock?.Begin();
+        CopyBlocks(step);
+        BatchInputs inputs = InputsOf(step, rows, tokens);
+        _device.PrepareBatch(inputs);
+        if (bucket > 0)
         {
-            Sample(plan, context, hidden, samples);
+            Decode(bucket);
+        }
+        else
+        {
+            Forward(plan, step);
         }
 
-        Commit(plan, inputs, samples);
-        _sampler.Download(samples, plan.MaxTopLogprobs);
-        _device.CopyToHost(_buffers.RowFlagsHost.Data, _buffers.RowFlags.Data, plan.Rows.Count * sizeof(int));
+        if (samples > 0)
+        {
+            _sampler.Sample(new SampleBatch
+            {
+                Logits = Logits(samples),
+                SampleRows = step.SampleRows,
+                EditPositions = editPositions,
+                EditValues = editValues,
+                AllGreedy = plan.AllGreedy,
+                AnyPenalties = plan.AnyPenalties,
+                TopLogprobs = plan.MaxTopLogprobs,
+            });
+        }
+
+        Tensor counts = plan.AnyPenalties ? _sampler.Counts : default;
+        _device.CommitBatch(inputs, samples > 0 ? step.SampleRows : default, _sampler.Ids(samples), _sampler.Flags(samples), counts, _sampler.Settings);
+        _readback.Start(slot, logprobs: plan.MaxTopLogprobs >= 0);
+        _clock?.End();
+    }
+
+    /// <summary>Waits for a launched step and reads its results. Throws when the device failed.</summary>
+    internal void Complete(StepPlan plan, StepResult result, int slot)
+    {
+        StepOutputs host = _readback.Wait(slot);
+        _clock?.Report();
+        Read(plan, result, host);
+    }
+
+    /// <summary>Bytes of device memory that the runner's own buffers take.</summary>
+    internal long BufferBytes { get; }
+
+    /// <summary>Bytes more that it takes when requests first ask for penalties, and for log-probabilities beside them.</summary>
+    internal long LazyBytes => 2 * _logits.Bytes;
+
+    /// <summary>
+    /// Runs on a GPU what serving will run, so that kernels are loaded and matrix products have chosen their algorithms: the
+    /// longest step, and a decode step of every batch size, of one token that belongs to nobody.
+    /// </summary>
+    internal void WarmUp()
+    {
+        if (_graphs is null)
+        {
+            return;
+        }
+
+        var plan = new StepPlan(1, 1);
+        plan.AddRow(new StepRow(0, 1, -1, 1, 1, -1));
+        StepInputs step = _builder.Upload(plan, 0, 1);
+        _device.PrepareBatch(InputsOf(step, 1, _shape.MaxTokens));
+        _model.Forward(ContextOf(step.StepRows, 1, _shape.MaxTokens, _shape.MaxTokens, MaxSequence));
+        foreach (int bucket in _graphs.Buckets)
+        {
+            step = _builder.Upload(plan, 0, bucket);
+            _device.PrepareBatch(InputsOf(step, bucket, bucket));
+            DecodeEagerly(bucket);
+        }
+
+        foreach (bool greedy in (ReadOnlySpan<bool>)[true, false])
+        {
+            _sampler.Sample(new SampleBatch
+            {
+                Logits = Logits(1),
+                SampleRows = step.SampleRows,
+                EditPositions = default,
+                EditValues = default,
+                AllGreedy = greedy,
+                AnyPenalties = false,
+                TopLogprobs = 0,
+            });
+        }
+
         _device.Synchronize();
-        Read(plan, result, samples);
+    }
+
+    /// <summary>Records the decode steps of every batch size, largest first: the smaller ones find their memory there.</summary>
+    internal void RecordGraphs()
+    {
+        if (_graphs is not null)
+        {
+            for (int i = _graphs.Buckets.Length - 1; i >= 0; i--)
+            {
+                int bucket = _graphs.Buckets[i];
+                _graphs.Record(_device, bucket, () => DecodeEagerly(bucket));
+            }
+        }
+    }
+
+    /// <summary>Takes another pool instead of the present one, which it disposes; graphs must be recorded anew.</summary>
+    internal void Attach(KvPool kv)
+    {
+        _device.Synchronize();
+        _kv.Dispose();
+        _kv = kv;
+    }
+
+    /// <summary>Frees what the runner made, and the pool; device and model stay with whoever handed them in.</summary>
+    internal void DisposeKeepingModel()
+    {
+        _owned.Dispose();
+        _kv.Dispose();
     }
 
     public void Dispose()
     {
-        _workspace.Dispose();
-        _selected.Dispose();
-        _logits.Dispose();
-        _sampler.Dispose();
-        _buffers.Dispose();
-        _kv.Dispose();
+        DisposeKeepingModel();
         _model.Dispose();
         _device.Dispose();
     }
 
-    private void CopyBlocks(StepPlan plan)
+    // A step in which every row computes one token and samples it.
+    private int BucketOf(StepPlan plan)
     {
-        if (plan.BlockCopies.Count > 0)
+        int rows = plan.Rows.Count;
+        bool decode = plan.NumTokens == rows && plan.NumLogits == rows;
+        return decode && _graphs is not null ? _graphs.BucketOf(rows) : 0;
+    }
+
+    private void CopyBlocks(in StepInputs step)
+    {
+        if (step.BlockCopies.Dim0 > 0)
         {
-            Tensor pairs = Tensor.Matrix(_buffers.BlockCopies.Data, DataType.Int32, plan.BlockCopies.Count, 2);
-            _device.CopyBlocks(pairs, _kv.Data, _kv.Group.BlockBytes, _kv.NumBlocks);
+            _device.CopyBlocks(step.BlockCopies, _kv.Data, _kv.Group.BlockBytes, _kv.NumBlocks);
         }
     }
 
-    private BatchInputs InputsOf(StepPlan plan)
+    // Replayed or not, the same operations on the same shapes.
+    private void Decode(int bucket)
     {
-        int rows = plan.Rows.Count;
-        int tokens = plan.NumTokens;
-        return new BatchInputs
+        if (!_graphs!.TryLaunch(bucket))
         {
-            VocabSize = _model.Config.VocabSize,
-            Kv = _kv,
-            RowUpdates = Int32Matrix(_buffers.RowUpdates, plan.RowUpdates.Count),
-            TableUpdates = Int32Matrix(_buffers.TableUpdates, plan.TableUpdates.Count),
-            StepRows = Int32Matrix(_buffers.StepRows, rows),
-            StepIds = Tensor.Vector(_buffers.StepIds.Data, DataType.Int32, plan.TokenIds.Count),
-            LastToken = _buffers.LastToken,
-            ComputedLength = _buffers.ComputedLength,
-            BlockTables = _buffers.BlockTables,
-            TokenIds = _buffers.TokenIds.Take(tokens),
-            Positions = _buffers.Positions.Take(tokens),
-            QueryStart = _buffers.QueryStart.Take(rows + 1),
-            SequenceLengths = _buffers.SequenceLengths.Take(rows),
-            SlotMapping = Tensor.Matrix(_buffers.SlotMapping.Data, DataType.Int64, 1, tokens),
-            RowFlags = _buffers.RowFlags.Take(rows),
-        };
+            DecodeEagerly(bucket);
+        }
     }
 
-    private ForwardContext ContextOf(StepPlan plan) => new()
+    // Bounds are the largest there can be: what a graph records must hold for every step that it replays.
+    private void DecodeEagerly(int bucket)
+    {
+        ForwardContext context = ContextOf(_builder.StepRows(bucket), bucket, bucket, maxQuery: 1, MaxSequence);
+        Tensor hidden = _model.Forward(context);
+        _model.ComputeLogits(context, hidden, Logits(bucket));
+    }
+
+    private void Forward(StepPlan plan, in StepInputs step)
+    {
+        ForwardContext context = ContextOf(step.StepRows, plan.Rows.Count, plan.NumTokens, plan.MaxQueryLength, plan.MaxSequenceLength);
+        Tensor hidden = _model.Forward(context);
+        int samples = plan.NumLogits;
+        if (samples > 0)
+        {
+            Tensor selected = Tensor.Matrix(_selected.Data, _model.Type, samples, _model.Hidden);
+            _device.GatherRows(hidden, step.SampleRows, selected);
+            _model.ComputeLogits(context, selected, Logits(samples));
+        }
+    }
+
+    private BatchInputs InputsOf(in StepInputs step, int rows, int tokens) => new()
+    {
+        VocabSize = _model.Config.VocabSize,
+        Kv = _kv,
+        RowUpdates = step.RowUpdates,
+        TableUpdates = step.TableUpdates,
+        StepRows = step.StepRows,
+        StepIds = step.StepIds,
+        LastToken = _buffers.LastToken,
+        ComputedLength = _buffers.ComputedLength,
+        BlockTables = _buffers.BlockTables,
+        TokenIds = _buffers.TokenIds.Take(tokens),
+        Positions = _buffers.Positions.Take(tokens),
+        QueryStart = _buffers.QueryStart.Take(rows + 1),
+        SequenceLengths = _buffers.SequenceLengths.Take(rows),
+        SlotMapping = Tensor.Matrix(_buffers.SlotMapping.Data, DataType.Int64, 1, tokens),
+        RowFlags = Tensor.Vector(_readback.OnDevice.RowFlags, DataType.Int32, rows),
+    };
+
+    private ForwardContext ContextOf(Tensor stepRows, int rows, int tokens, int maxQuery, int maxSequence) => new()
     {
         Device = _device,
         Kv = _kv,
         Workspace = new Workspace(_workspace.Data, _workspace.Bytes),
-        NumTokens = plan.NumTokens,
-        MaxQueryLength = plan.MaxQueryLength,
-        MaxSequenceLength = plan.MaxSequenceLength,
-        TokenIds = _buffers.TokenIds.Take(plan.NumTokens),
-        Positions = _buffers.Positions.Take(plan.NumTokens),
-        QueryStart = _buffers.QueryStart.Take(plan.Rows.Count + 1),
-        SequenceLengths = _buffers.SequenceLengths.Take(plan.Rows.Count),
-        StepRows = Int32Matrix(_buffers.StepRows, plan.Rows.Count),
-        SlotMapping = Tensor.Vector(_buffers.SlotMapping.Data, DataType.Int64, plan.NumTokens),
+        NumTokens = tokens,
+        MaxQueryLength = maxQuery,
+        MaxSequenceLength = maxSequence,
+        TokenIds = _buffers.TokenIds.Take(tokens),
+        Positions = _buffers.Positions.Take(tokens),
+        QueryStart = _buffers.QueryStart.Take(rows + 1),
+        SequenceLengths = _buffers.SequenceLengths.Take(rows),
+        StepRows = stepRows,
+        SlotMapping = Tensor.Vector(_buffers.SlotMapping.Data, DataType.Int64, tokens),
         BlockTable = _buffers.BlockTables.At(0),
     };
 
-    private void Sample(StepPlan plan, in ForwardContext context, Tensor hidden, int samples)
+    private static void Read(StepPlan plan, StepResult result, StepOutputs host)
     {
-        Tensor sampleRows = Int32Matrix(_buffers.SampleRows, samples);
-        Tensor selected = Tensor.Matrix(_selected.Data, _model.Type, samples, _model.Hidden);
-        _device.GatherRows(hidden, sampleRows, selected);
-        Tensor logits = Logits(samples);
-        _model.ComputeLogits(context, selected, logits);
-
-        (Tensor positions, Tensor values) = plan.LogitEdits.Count > 0 ? _builder.UploadEdits(plan) : default;
-        _sampler.Sample(new SampleBatch
-        {
-            Logits = logits,
-            SampleRows = sampleRows,
-            EditPositions = positions,
-            EditValues = values,
-            AllGreedy = plan.AllGreedy,
-            AnyPenalties = plan.AnyPenalties,
-            TopLogprobs = plan.MaxTopLogprobs,
-        });
-    }
-
-    private void Commit(StepPlan plan, in BatchInputs inputs, int samples)
-    {
-        Tensor counts = plan.AnyPenalties ? _sampler.Counts : default;
-        Tensor sampleRows = samples > 0 ? Int32Matrix(_buffers.SampleRows, samples) : default;
-        _device.CommitBatch(inputs, sampleRows, _sampler.Ids(samples), _sampler.Flags(samples), counts, _sampler.Settings);
-    }
-
-    private unsafe void Read(StepPlan plan, StepResult result, int samples)
-    {
-        SamplerOutputs host = _sampler.Host;
-        var rowFlags = new ReadOnlySpan<int>((void*)_buffers.RowFlagsHost.Data, plan.Rows.Count);
-        ReadOnlySpan<int> ids = SamplerOutputs.Ints(host.Ids, samples);
-        ReadOnlySpan<int> flags = SamplerOutputs.Ints(host.Flags, samples);
+        result.Begin(plan.StepId);
+        int rows = plan.Rows.Count;
+        int samples = plan.NumLogits;
+        ReadOnlySpan<int> rowFlags = StepOutputs.Ints(host.RowFlags, rows);
+        ReadOnlySpan<int> ids = StepOutputs.Ints(host.Ids, samples);
+        ReadOnlySpan<int> flags = StepOutputs.Ints(host.Flags, samples);
         int sample = 0;
-        for (int row = 0; row < plan.Rows.Count; row++)
+        for (int row = 0; row < rows; row++)
         {
             int count = plan.Rows[row].LogitCount;
             int status = rowFlags[row];
@@ -194,13 +313,10 @@ internal sealed class ModelRunner : IDisposable
         if (top >= 0)
         {
             result.EnsureTop(top, samples);
-            SamplerOutputs.Floats(host.Logprobs, samples).CopyTo(result.Logprobs);
-            SamplerOutputs.Ints(host.Ranks, samples).CopyTo(result.Ranks);
-            SamplerOutputs.Ints(host.TopIds, samples * top).CopyTo(result.TopIds);
-            SamplerOutputs.Floats(host.TopLogprobs, samples * top).CopyTo(result.TopLogprobs);
+            StepOutputs.Floats(host.Logprobs, samples).CopyTo(result.Logprobs);
+            StepOutputs.Ints(host.Ranks, samples).CopyTo(result.Ranks);
+            StepOutputs.Ints(host.TopIds, samples * top).CopyTo(result.TopIds);
+            StepOutputs.Floats(host.TopLogprobs, samples * top).CopyTo(result.TopLogprobs);
         }
     }
-
-    // Tables of four words a row.
-    private static Tensor Int32Matrix(StagedArray<int> array, int rows) => Tensor.Matrix(array.Data, DataType.Int32, rows, 4);
 }

@@ -19,31 +19,32 @@ internal sealed unsafe class Sampler : IDisposable
     private readonly SamplingTable _settings;
     private readonly DeviceBuffer _countUpdates;
     private readonly DeviceBuffer _countUpdatesHost;
-    private readonly DeviceBuffer _outputs;
-    private readonly DeviceBuffer _outputsHost;
     private readonly DeviceBuffer _workspace;
-    private readonly SamplerOutputs _deviceOutputs;
-    private readonly SamplerOutputs _hostOutputs;
+    private readonly StepOutputs _outputs;
 
     // Only when somebody asks: they are as large as the logits and as all requests' vocabularies.
     private DeviceBuffer? _counts;
     private DeviceBuffer? _rawLogits;
 
-    internal Sampler(Device device, int maxSeqs, int vocabulary)
+    /// <param name="device">What computes.</param>
+    /// <param name="maxSeqs">Request rows, and most logits rows of a step.</param>
+    /// <param name="vocabulary">Columns of the logits.</param>
+    /// <param name="outputs">Device memory that results are written to.</param>
+    /// <param name="slots">Steps in flight.</param>
+    internal Sampler(Device device, int maxSeqs, int vocabulary, StepOutputs outputs, int slots)
     {
         _device = device;
         _maxSeqs = maxSeqs;
         _vocabulary = vocabulary;
-        _settings = new SamplingTable(device, maxSeqs);
+        _outputs = outputs;
+        _settings = new SamplingTable(device, maxSeqs, slots);
         _countUpdates = device.Allocate(CountChunk * 4 * sizeof(int));
         _countUpdatesHost = device.AllocateHost(CountChunk * 4 * sizeof(int));
-        long outputBytes = SamplerOutputs.BytesFor(maxSeqs, MaxTopLogprobs);
-        _outputs = device.Allocate(outputBytes);
-        _outputsHost = device.AllocateHost(outputBytes);
-        _deviceOutputs = new SamplerOutputs(_outputs.Data, maxSeqs);
-        _hostOutputs = new SamplerOutputs(_outputsHost.Data, maxSeqs);
         _workspace = device.Allocate(device.SampleWorkspace(maxSeqs, vocabulary));
     }
+
+    /// <summary>Bytes of device memory, without what is made when somebody first asks for it.</summary>
+    internal long Bytes => _settings.Bytes + _countUpdates.Bytes + _workspace.Bytes;
 
     /// <summary>The settings of all request rows, for operations that need them.</summary>
     internal SamplingTable Settings => _settings;
@@ -52,12 +53,9 @@ internal sealed unsafe class Sampler : IDisposable
     internal Tensor Counts => _counts is null ? default : Tensor.Matrix(_counts.Data, DataType.Int32, _maxSeqs, _vocabulary);
 
     /// <summary>The sampled ids and flags of the last step, on the device.</summary>
-    internal Tensor Ids(int rows) => Tensor.Vector(_deviceOutputs.Ids, DataType.Int32, rows);
+    internal Tensor Ids(int rows) => Tensor.Vector(_outputs.Ids, DataType.Int32, rows);
 
-    internal Tensor Flags(int rows) => Tensor.Vector(_deviceOutputs.Flags, DataType.Int32, rows);
-
-    /// <summary>The results of the last step in host memory, valid after <see cref="Download"/> and a synchronisation.</summary>
-    internal SamplerOutputs Host => _hostOutputs;
+    internal Tensor Flags(int rows) => Tensor.Vector(_outputs.Flags, DataType.Int32, rows);
 
     /// <summary>Clears a count slot and counts the tokens of a request in it.</summary>
     internal void CountTokens(int slot, ReadOnlySpan<int> tokens, int promptLength)
@@ -110,24 +108,10 @@ internal sealed unsafe class Sampler : IDisposable
             _device.Logprobs(
                 raw,
                 Ids(rows),
-                Tensor.Vector(_deviceOutputs.Logprobs, DataType.Float32, rows),
-                Tensor.Vector(_deviceOutputs.Ranks, DataType.Int32, rows),
-                top == 0 ? default : Tensor.Matrix(_deviceOutputs.TopIds, DataType.Int32, rows, top),
-                top == 0 ? default : Tensor.Matrix(_deviceOutputs.TopLogprobs, DataType.Float32, rows, top));
-        }
-    }
-
-    /// <summary>Starts the copy of the last step's results to host memory.</summary>
-    internal void Download(int rows, int topLogprobs)
-    {
-        Copy(_hostOutputs.Ids, _deviceOutputs.Ids, rows);
-        Copy(_hostOutputs.Flags, _deviceOutputs.Flags, rows);
-        if (topLogprobs >= 0)
-        {
-            Copy(_hostOutputs.Logprobs, _deviceOutputs.Logprobs, rows);
-            Copy(_hostOutputs.Ranks, _deviceOutputs.Ranks, rows);
-            Copy(_hostOutputs.TopIds, _deviceOutputs.TopIds, rows * topLogprobs);
-            Copy(_hostOutputs.TopLogprobs, _deviceOutputs.TopLogprobs, rows * topLogprobs);
+                Tensor.Vector(_outputs.Logprobs, DataType.Float32, rows),
+                Tensor.Vector(_outputs.Ranks, DataType.Int32, rows),
+                top == 0 ? default : Tensor.Matrix(_outputs.TopIds, DataType.Int32, rows, top),
+                top == 0 ? default : Tensor.Matrix(_outputs.TopLogprobs, DataType.Float32, rows, top));
         }
     }
 
@@ -136,19 +120,16 @@ internal sealed unsafe class Sampler : IDisposable
         _settings.Dispose();
         _countUpdates.Dispose();
         _countUpdatesHost.Dispose();
-        _outputs.Dispose();
-        _outputsHost.Dispose();
         _workspace.Dispose();
         _counts?.Dispose();
         _rawLogits?.Dispose();
     }
 
-    private void Copy(nint host, nint device, int words) => _device.CopyToHost(host, device, (long)words * sizeof(int));
-
     private void Flush(int count)
     {
         _device.CopyToDevice(_countUpdates.Data, _countUpdatesHost.Data, (long)count * 4 * sizeof(int));
         _device.UpdateTokenCounts(Counts, Tensor.Matrix(_countUpdates.Data, DataType.Int32, count, 4));
+        // The one staging area is written again at once; only requests with penalties pay for it, when they start.
         _device.Synchronize();
     }
 

@@ -13,6 +13,9 @@ internal sealed class Device : IDisposable
     private readonly DeviceHandle _handle;
     private readonly StreamHandle _compute;
 
+    // Why CUDA cannot be used any more in this process; null while it can.
+    private static volatile string? s_cudaLost;
+
     private Device(DeviceHandle handle, DeviceKind kind)
     {
         _handle = handle;
@@ -29,9 +32,23 @@ internal sealed class Device : IDisposable
     /// <exception cref="NativeException">NoDevice: the message says what was looked for and why it is not there.</exception>
     internal static Device Create(DeviceKind kind, int ordinal, int threads)
     {
+        if (kind == DeviceKind.Cuda && s_cudaLost is { } reason)
+        {
+            throw new NativeException(NativeStatus.DeviceLost, $"device_create: CUDA is lost for this process ({reason}); start a new process");
+        }
+
         var options = new DeviceOptions { NumThreads = threads };
         int native = kind == DeviceKind.Cuda ? NativeConstants.DeviceCuda : NativeConstants.DeviceCpu;
         return new Device(DeviceHandle.Create(native, ordinal, options), kind);
+    }
+
+    /// <summary>Nobody may use the device again; a GPU takes CUDA with it, for the whole process.</summary>
+    internal void DeclareLost(string reason)
+    {
+        if (Kind == DeviceKind.Cuda)
+        {
+            s_cudaLost = reason;
+        }
     }
 
     internal DeviceDescription Describe()

@@ -9,21 +9,29 @@ internal sealed unsafe class SamplingTable : IDisposable
     private readonly DeviceBuffer _memory;
     private readonly DeviceBuffer _staging;
 
-    internal SamplingTable(Device device, int rows)
+    /// <param name="device">Where the table lies.</param>
+    /// <param name="rows">Request rows.</param>
+    /// <param name="slots">Steps in flight: each has staging memory of its own.</param>
+    internal SamplingTable(Device device, int rows, int slots)
     {
         _device = device;
         Rows = rows;
         _memory = device.Allocate((long)rows * sizeof(SamplingRow));
-        _staging = device.AllocateHost(sizeof(SamplingRow));
+        _staging = device.AllocateHost((long)slots * rows * sizeof(SamplingRow));
     }
 
     internal int Rows { get; }
 
+    /// <summary>Bytes of device memory.</summary>
+    internal long Bytes => _memory.Bytes;
+
     internal nint Data => _memory.Data;
 
-    internal void Set(int row, in SamplingSettings settings)
+    /// <summary>Changes a row for the step in a slot and those behind it.</summary>
+    internal void Set(int slot, int row, in SamplingSettings settings)
     {
-        *(SamplingRow*)_staging.Data = new SamplingRow
+        var staged = (SamplingRow*)_staging.Data + ((long)slot * Rows) + row;
+        *staged = new SamplingRow
         {
             Seed = settings.Seed,
             Temperature = settings.Temperature,
@@ -35,9 +43,7 @@ internal sealed unsafe class SamplingTable : IDisposable
             RepetitionPenalty = settings.RepetitionPenalty,
             CountSlot = settings.CountSlot,
         };
-        _device.CopyToDevice(_memory.Data + (row * sizeof(SamplingRow)), _staging.Data, sizeof(SamplingRow));
-        // The one staging entry is written again for the next row.
-        _device.Synchronize();
+        _device.CopyToDevice(_memory.Data + (row * sizeof(SamplingRow)), (nint)staged, sizeof(SamplingRow));
     }
 
     public void Dispose()

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace VllmNative.Tests.Engine;
 
-/// <summary>Small engines on the CPU, and ways to run requests on them.</summary>
+/// <summary>Small engines on the test device, and ways to run requests on them.</summary>
 internal static class TestEngines
 {
     /// <summary>No test here takes longer, unless something hangs.</summary>
@@ -15,6 +15,9 @@ internal static class TestEngines
     internal static EngineOptions Tiny => new()
     {
         Model = TestAssets.Path("models", "tiny", "llama"),
+        Device = TestDevice.Kind,
+        // Planned faults count native calls, which replayed graphs do not make.
+        EnforceEager = true,
         Dtype = ModelDtype.Float32,
         NumBlocksOverride = 513,
         MaxNumSeqs = 64,
@@ -25,6 +28,8 @@ internal static class TestEngines
     internal static EngineOptions Demo => new()
     {
         Model = TestAssets.Path("models", "demo"),
+        Device = TestDevice.Kind,
+        EnforceEager = true,
         Dtype = ModelDtype.Float32,
         NumBlocksOverride = 257,
         MaxNumSeqs = 16,

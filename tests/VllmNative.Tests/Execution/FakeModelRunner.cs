@@ -84,7 +84,7 @@ internal sealed class FakeModelRunner : IModelRunner
         MostStepsInFlight = Math.Max(MostStepsInFlight, _inFlight.Count);
     }
 
-    public void Collect()
+    public bool Collect(TimeSpan timeout)
     {
         BeforeCollect();
         Flight flight = _inFlight.Dequeue();
@@ -98,6 +98,7 @@ internal sealed class FakeModelRunner : IModelRunner
         }
 
         WriteLogprobs(flight);
+        return true;
     }
 
     public void Dispose() => Disposed = true;

@@ -57,7 +57,8 @@ internal sealed class ForwardHarness : IDisposable
             _plan.AddRow(new StepRow(chunk.Row, chunk.Ids.Length, first, chunk.Start + chunk.Ids.Length, chunk.Ids.Length, -1));
         }
 
-        _runner.Run(_plan, _result);
+        _runner.Launch(_plan, 0);
+        _runner.Complete(_plan, _result, 0);
         Tensor logits = _runner.Logits(_plan.NumLogits);
         var rows = new float[_plan.NumLogits][];
         for (int i = 0; i < rows.Length; i++)

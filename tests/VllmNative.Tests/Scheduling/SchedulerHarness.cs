@@ -79,7 +79,7 @@ internal sealed class SchedulerHarness : IDisposable
     /// <summary>Collects and commits the oldest step.</summary>
     internal void Collect()
     {
-        Device.Collect();
+        Device.Collect(Timeout.InfiniteTimeSpan);
         (StepPlan plan, StepResult result) = _inFlight.Dequeue();
         _committer.Commit(plan, result);
         CheckInvariants();

@@ -1,4 +1,4 @@
-namespace VllmNative.Engine;
+namespace VllmNative.Tensors;
 
 /// <summary>Disposes what was made so far, last first, unless it was released to its owner.</summary>
 internal sealed class DisposeScope : IDisposable

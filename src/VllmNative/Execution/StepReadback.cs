@@ -1,0 +1,63 @@
+using VllmNative.Sampling;
+using VllmNative.Tensors;
+
+namespace VllmNative.Execution;
+
+/// <summary>Brings a step's results to the host: one copy, and an event to wait for. Each slot has host memory of its own.</summary>
+internal sealed class StepReadback : IDisposable
+{
+    private readonly Device _device;
+    private readonly int _maxRows;
+    private readonly DeviceBuffer _memory;
+    private readonly DeviceBuffer[] _host;
+    private readonly DeviceEvent[] _arrived;
+
+    internal StepReadback(Device device, int slots, int maxRows)
+    {
+        _device = device;
+        _maxRows = maxRows;
+        _memory = device.Allocate(StepOutputs.BytesFor(maxRows));
+        _host = new DeviceBuffer[slots];
+        _arrived = new DeviceEvent[slots];
+        for (int i = 0; i < slots; i++)
+        {
+            _host[i] = device.AllocateHost(StepOutputs.BytesFor(maxRows));
+            _arrived[i] = new DeviceEvent(device);
+        }
+    }
+
+    /// <summary>Bytes of device memory.</summary>
+    internal long Bytes => _memory.Bytes;
+
+    /// <summary>Where the device writes; the stream orders the next step behind the copy of the last.</summary>
+    internal StepOutputs OnDevice => new(_memory.Data, _maxRows);
+
+    /// <summary>Starts the copy of what the stream has computed by then.</summary>
+    internal void Start(int slot, bool logprobs)
+    {
+        _device.CopyToHost(_host[slot].Data, _memory.Data, StepOutputs.BytesUsed(_maxRows, logprobs));
+        _arrived[slot].Record();
+    }
+
+    /// <summary>Waits for the slot's results.</summary>
+    internal StepOutputs Wait(int slot)
+    {
+        _arrived[slot].Synchronize();
+        return new StepOutputs(_host[slot].Data, _maxRows);
+    }
+
+    public void Dispose()
+    {
+        foreach (DeviceEvent arrived in _arrived)
+        {
+            arrived.Dispose();
+        }
+
+        foreach (DeviceBuffer host in _host)
+        {
+            host.Dispose();
+        }
+
+        _memory.Dispose();
+    }
+}
