@@ -11,12 +11,12 @@ namespace {
 
 // Makes a child handle of the device and lets the backend fill it.
 template <typename Handle, typename Create>
-int32_t create_child(const char* op, vn_device* device, Handle** out_handle, Create&& create) {
+int32_t create_child(const char* op, vn_device* device, Handle** out_handle, Create&& create, bool even_if_lost = false) {
   return guard_status([&]() -> int32_t {
     const Checker check(op);
     check.pointer("device", device);
     check.pointer("out handle", out_handle);
-    require_alive(*device, op);
+    if (!even_if_lost) require_alive(*device, op);
     auto handle = std::make_unique<Handle>();
     const int32_t status = note_status(*device, create(&handle->impl));
     if (status != VN_OK) return status;
@@ -116,8 +116,10 @@ int32_t vn_graph_begin(vn_stream* stream) {
 
 int32_t vn_graph_end(vn_stream* stream, vn_graph** out_graph) {
   if (!stream) return vn::null_handle("graph_end");
-  return vn::create_child("graph_end", stream->device, out_graph,
-                          [&](void** impl) { return stream->device->table->graph_end(stream->impl, impl); });
+  // A device that was lost meanwhile must hear of the end too: a recording keeps others waiting.
+  return vn::create_child(
+      "graph_end", stream->device, out_graph,
+      [&](void** impl) { return stream->device->table->graph_end(stream->impl, impl); }, true);
 }
 
 int32_t vn_graph_launch(vn_graph* graph, vn_stream* stream) {

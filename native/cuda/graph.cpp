@@ -1,19 +1,27 @@
-// Graphs by stream capture. Capture is thread-local: other threads may call CUDA meanwhile, this one must not allocate.
+// Graphs by stream capture. This thread must not allocate meanwhile; other threads wait (recording.h).
 // What an operation reads from its params at capture (pointers, shapes, grid sizes) is fixed in the graph.
 #include "cuda/graph.h"
 
 #include <memory>
 
 #include "cuda/check.h"
+#include "cuda/recording.h"
 
 namespace vn::cuda {
 
 void graph_begin(const Stream& stream) {
   stream.device.activate();
-  check(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), "graph_begin: cudaStreamBeginCapture");
+  if (!Recording::begin()) fail(VN_INVALID_ARGUMENT, "graph_begin: this thread records a graph already");
+  const cudaError_t result = cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal);
+  if (result != cudaSuccess) Recording::end();
+  check(result, "graph_begin: cudaStreamBeginCapture");
 }
 
 Graph* graph_end(const Stream& stream) {
+  // Whatever becomes of the graph, the recording is over.
+  struct Finally {
+    ~Finally() { Recording::end(); }
+  } finally;
   stream.device.activate();
   auto graph = std::make_unique<Graph>(stream.device, nullptr);
   cudaGraph_t recorded = nullptr;

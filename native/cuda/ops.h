@@ -18,7 +18,7 @@ VN_FOR_EACH_OP(VN_DECLARE_OP)
 struct Weight;
 
 Weight* weight_create(const Device& device, int32_t use, int32_t dtype, int64_t rows, int64_t columns);
-void weight_destroy(Weight* weight);
+void weight_destroy(Weight* weight) noexcept;
 void weight_load(Weight& weight, int64_t first_row, int64_t rows, const void* source, int32_t source_dtype,
                  int64_t row_stride);
 void weight_fill(Weight& weight, uint64_t seed, float scale);

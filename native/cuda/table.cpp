@@ -14,29 +14,35 @@ const Device& device_of(void* device) { return *static_cast<const Device*>(devic
 const Stream& stream_of(void* stream) { return *static_cast<const Stream*>(stream); }
 const Event& event_of(void* event) { return *static_cast<const Event*>(event); }
 
+template <typename Handle, void (*Destroy)(Handle*) noexcept>
+void destroy(void* handle) noexcept {
+  const Recording::Passage passage;
+  Destroy(static_cast<Handle*>(handle));
+}
+
 void fill_lifetimes(BackendTable& table) {
   table.device_count = [](int32_t* out) { return enter([&] { *out = device_count(); }); };
   table.device_create = [](int32_t ordinal, const vn_device_options* options, void** out) {
     return enter([&] { *out = device_create(ordinal, *options); });
   };
-  table.device_destroy = [](void* device) { device_destroy(static_cast<Device*>(device)); };
+  table.device_destroy = [](void* device) { destroy<Device, device_destroy>(device); };
   table.device_info = [](void* device, vn_device_info* out) {
     return enter([&] { device_info(device_of(device), *out); });
   };
   table.stream_create = [](void* device, int32_t kind, void* foreign, void** out) {
     return enter([&] { *out = stream_create(device_of(device), kind, foreign); });
   };
-  table.stream_destroy = [](void* stream) { stream_destroy(static_cast<Stream*>(stream)); };
-  table.stream_synchronize = [](void* stream) { return enter([&] { stream_synchronize(stream_of(stream)); }); };
+  table.stream_destroy = [](void* stream) { destroy<Stream, stream_destroy>(stream); };
+  table.stream_synchronize = [](void* stream) { return wait([&] { stream_synchronize(stream_of(stream)); }); };
   table.event_create = [](void* device, void** out) { return enter([&] { *out = event_create(device_of(device)); }); };
-  table.event_destroy = [](void* event) { event_destroy(static_cast<Event*>(event)); };
+  table.event_destroy = [](void* event) { destroy<Event, event_destroy>(event); };
   table.event_record = [](void* event, void* stream) {
     return enter([&] { event_record(event_of(event), stream_of(stream)); });
   };
   table.event_wait = [](void* event, void* stream) {
     return enter([&] { event_wait(event_of(event), stream_of(stream)); });
   };
-  table.event_synchronize = [](void* event) { return enter([&] { event_synchronize(event_of(event)); }); };
+  table.event_synchronize = [](void* event) { return wait([&] { event_synchronize(event_of(event)); }); };
   table.event_elapsed = [](void* start, void* end, float* out) {
     return enter([&] { *out = event_elapsed(event_of(start), event_of(end)); });
   };
@@ -50,7 +56,7 @@ void fill_memory(BackendTable& table) {
       *out_data = buffer->data;
     });
   };
-  table.buffer_destroy = [](void* buffer) { buffer_destroy(static_cast<Buffer*>(buffer)); };
+  table.buffer_destroy = [](void* buffer) { destroy<Buffer, buffer_destroy>(buffer); };
   table.buffer_load = [](void* device, void* destination, int32_t dtype, const void* source, int32_t source_dtype,
                          int64_t count) {
     return enter([&] { buffer_load(device_of(device), destination, dtype, source, source_dtype, count); });
@@ -69,7 +75,7 @@ void fill_weights(BackendTable& table) {
   table.weight_create = [](void* device, int32_t use, int32_t dtype, int64_t rows, int64_t columns, void** out) {
     return enter([&] { *out = weight_create(device_of(device), use, dtype, rows, columns); });
   };
-  table.weight_destroy = [](void* weight) { weight_destroy(static_cast<Weight*>(weight)); };
+  table.weight_destroy = [](void* weight) { destroy<Weight, weight_destroy>(weight); };
   table.weight_load = [](void* weight, int64_t first_row, int64_t rows, const void* source, int32_t source_dtype,
                          int64_t row_stride) {
     return enter([&] { weight_load(weight_of(weight), first_row, rows, source, source_dtype, row_stride); });
@@ -90,12 +96,12 @@ void fill_weights(BackendTable& table) {
 }
 
 void fill_graphs(BackendTable& table) {
-  table.graph_begin = [](void* stream) { return enter([&] { graph_begin(stream_of(stream)); }); };
-  table.graph_end = [](void* stream, void** out) { return enter([&] { *out = graph_end(stream_of(stream)); }); };
+  table.graph_begin = [](void* stream) { return wait([&] { graph_begin(stream_of(stream)); }); };
+  table.graph_end = [](void* stream, void** out) { return wait([&] { *out = graph_end(stream_of(stream)); }); };
   table.graph_launch = [](void* graph, void* stream) {
     return enter([&] { graph_launch(*static_cast<const Graph*>(graph), stream_of(stream)); });
   };
-  table.graph_destroy = [](void* graph) { graph_destroy(static_cast<Graph*>(graph)); };
+  table.graph_destroy = [](void* graph) { destroy<Graph, graph_destroy>(graph); };
 }
 
 template <typename Params, void (*Op)(const Stream&, const Params&)>

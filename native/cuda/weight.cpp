@@ -33,7 +33,7 @@ Weight* weight_create(const Device& device, int32_t use, int32_t dtype, int64_t 
   return weight.release();
 }
 
-void weight_destroy(Weight* weight) {
+void weight_destroy(Weight* weight) noexcept {
   if (!weight) return;
   if (cudaSetDevice(weight->device.ordinal) == cudaSuccess) cudaFree(weight->data);
   delete weight;

@@ -140,8 +140,15 @@ correct() {
   [ -n "$prebuilt" ] && [ -f "$managed/VllmNative.Tests.dll" ] || return 0
   [ -x "$dotnet" ] || dotnet=dotnet
   export VLLM_NATIVE_PATH=$PWD/$native DOTNET_CLI_TELEMETRY_OPTOUT=1
+  export VLLM_NATIVE_TEST_DEVICE=cuda
+  # A lost device takes CUDA away from its process.
+  local alone='needs=own process' name
   run_tests VllmNative.Tests "$scratch/managed.xml" "$dotnet" exec "$managed/VllmNative.Tests.dll" -noColor \
-    -xml "$scratch/managed.xml"
+    -trait- "$alone" -xml "$scratch/managed.xml"
+  for name in A_lost_device A_device_that_hangs; do
+    run_tests "$name" "$scratch/$name.xml" "$dotnet" exec "$managed/VllmNative.Tests.dll" -noColor \
+      -method "*DeviceLossTests.$name*" -xml "$scratch/$name.xml"
+  done
 }
 
 sanitize() {

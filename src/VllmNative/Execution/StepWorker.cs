@@ -145,6 +145,7 @@ internal sealed class StepWorker : IModelRunner
 
         if (slot.Failure is not null)
         {
+            _runner.Device.NoteFailure(slot.Failure);
             result.Begin(slot.Plan!.StepId);
             result.Failure = slot.Failure;
         }

@@ -51,6 +51,15 @@ internal sealed class Device : IDisposable
         }
     }
 
+    /// <summary>Notes a failure that means that the device is lost; any other is nothing.</summary>
+    internal void NoteFailure(Exception error)
+    {
+        if (error is NativeException { Status: NativeStatus.DeviceLost })
+        {
+            DeclareLost(error.Message);
+        }
+    }
+
     internal DeviceDescription Describe()
     {
         DeviceInfo info = _handle.GetInfo();
