@@ -94,7 +94,8 @@ public sealed class EngineOptionsTests
     {
         using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { MaxNumSeqs = null, MaxNumBatchedTokens = 7, EnforceEager = false, MaxModelLen = 100 });
         EngineCapabilities c = engine.Capabilities;
-        Assert.Equal((7, 7, 100, false, true), (c.MaxNumSeqs, c.MaxNumBatchedTokens, c.MaxModelLen, c.Graphs, c.BatchInvariant));
+        bool gpu = TestDevice.Kind == DeviceKind.Cuda;
+        Assert.Equal((7, 7, 100, gpu, !gpu), (c.MaxNumSeqs, c.MaxNumBatchedTokens, c.MaxModelLen, c.Graphs, c.BatchInvariant));
         Assert.Equal((512, 49152L), (engine.Memory.TotalBlocks, engine.Memory.BlockBytes));
     }
 }

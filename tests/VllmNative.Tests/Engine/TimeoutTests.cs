@@ -25,7 +25,8 @@ public sealed class TimeoutTests
     public async Task A_request_that_waits_too_long_ends_and_the_running_one_goes_on()
     {
         using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { MaxNumSeqs = 1, QueueTimeout = TimeSpan.FromMilliseconds(40) });
-        engine.Device.Inject("embedding", 2, "delay_ms", 120);
+        // A later step, so that the first one has come back before it.
+        engine.Device.Inject("embedding", 5, "delay_ms", 120);
         Task<RequestOutput> running = engine.RunAsync([1, 2, 3], Lengthy with { MaxTokens = 40 });
         // The queue's time is no concern of one that runs.
         while (engine.Core.Steps == 0)

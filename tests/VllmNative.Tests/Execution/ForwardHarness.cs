@@ -19,7 +19,11 @@ internal sealed class ForwardHarness : IDisposable
     private readonly int _blockSize;
     private int _nextBlock = 1;
 
-    internal ForwardHarness(string modelDir, DataType type, int blockSize)
+    /// <param name="modelDir">A checkpoint.</param>
+    /// <param name="type">Of weights, activations and cache.</param>
+    /// <param name="blockSize">Tokens in a KV block.</param>
+    /// <param name="graphs">Whether decode steps are replayed, on a GPU.</param>
+    internal ForwardHarness(string modelDir, DataType type, int blockSize, bool graphs = false)
     {
         _blockSize = blockSize;
         ModelConfig config = ModelConfig.Load(modelDir);
@@ -30,6 +34,11 @@ internal sealed class ForwardHarness : IDisposable
         var group = new KvGroup(config.NumHiddenLayers, blockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, type);
         var kv = new KvPool(device, group, 1024);
         _runner = new ModelRunner(device, model, kv, new BatchShape(64, MaxTokens, MaxTokens, 1024 / blockSize, blockSize));
+        if (graphs)
+        {
+            _runner.WarmUp();
+            _runner.RecordGraphs();
+        }
     }
 
     /// <summary>One row of a step: the next tokens of a sequence.</summary>
