@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 deadline=$((SECONDS + ${VN_GPU_SECONDS:-460}))
 # Left out under a sanitizer: too slow, or meant to break the device. Races are in shared memory alone: fewer shapes will do.
 memcheck_filter='-*Large*:*MoreThan*:*ManyTokens*:*Long*:*ShapesAroundTheEdges*'
-racecheck_filter=$memcheck_filter:*EveryDtype*:*SameBits*
+racecheck_filter=$memcheck_filter:*EveryDtype*:*SameBits*:*AllSettings*
 initcheck_filter=$racecheck_filter
 
 die() {
@@ -154,6 +154,7 @@ correct() {
 sanitize() {
   local tool program name options
   command -v compute-sanitizer >/dev/null || die "compute-sanitizer is not in PATH"
+  export VN_PARITY_LARGEST=${VN_PARITY_LARGEST:-5000} # the largest vocabulary
   for tool in ${VN_GPU_TOOLS:-memcheck racecheck initcheck}; do
     local filter=${tool}_filter
     options=(--tool "$tool" --error-exitcode 99 --print-limit 20)

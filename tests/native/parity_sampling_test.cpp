@@ -155,7 +155,7 @@ TEST_F(SampleParity, AllSettingsOnManyVocabularies) {
   const auto state = settings();
   const auto rows = static_cast<int64_t>(state.size());
   int64_t sampled = 0;
-  for (const int64_t vocab : {1, 2, 3, 15, 16, 17, 127, 1000, 1023, 1025, 3001, 5000}) {
+  for (const int64_t vocab : parity::sizes({1, 2, 3, 15, 16, 17, 127, 1000, 1023, 1025, 3001, 5000})) {
     for (const int64_t stride : {vocab, (vocab + 7) / 4 * 4}) {
       Sampler sampler(rows, vocab, stride, state);
       for (int kind = 0; kind < static_cast<int>(Kind::kKinds); ++kind) {
@@ -172,7 +172,7 @@ TEST_F(SampleParity, AllSettingsOnManyVocabularies) {
 
 TEST_F(SampleParity, LargeVocabulariesInOneBatch) {
   const auto state = settings();
-  for (const int64_t vocab : {32000, 50257, 128256}) {
+  for (const int64_t vocab : parity::sizes({32000, 50257, 128256})) {
     const int64_t rows = vocab == 128256 ? 324 : static_cast<int64_t>(state.size());
     Sampler sampler(rows, vocab, vocab, state);
     for (int kind = 0; kind < static_cast<int>(Kind::kKinds); ++kind) {
@@ -191,7 +191,7 @@ TEST_F(SampleParity, BatchesOfEverySize) {
   auto state = settings();
   std::mt19937 random(12);
   std::shuffle(state.begin(), state.end(), random);
-  for (const int64_t vocab : {4097, 151936}) {
+  for (const int64_t vocab : parity::sizes({4097, 151936})) {
     for (const int64_t rows : {1, 2, 5, 33, 34, 66, 67, 132, 133}) {
       Sampler sampler(rows, vocab, vocab + 3, state);
       for (int kind = 0; kind < static_cast<int>(Kind::kKinds); ++kind) {
@@ -207,7 +207,7 @@ TEST_F(SampleParity, BatchesOfEverySize) {
 }
 
 TEST_F(SampleParity, GreedyTakesTheLowestIdAmongEquals) {
-  for (const int64_t vocab : {1, 2, 5, 1000, 128256}) {
+  for (const int64_t vocab : parity::sizes({1, 2, 5, 1000, 128256})) {
     for (const int64_t rows : {1, 40, 150}) {
       for (const int64_t stride : {vocab, vocab + 1, (vocab + 7) / 4 * 4}) {
         if (rows * stride > 7000000 && stride != vocab) continue;
@@ -224,7 +224,7 @@ TEST_F(SampleParity, GreedyTakesTheLowestIdAmongEquals) {
 }
 
 TEST_F(SampleParity, BadRowsAreFlaggedAndOthersUnharmed) {
-  for (const int64_t vocab : {1, 3, 40, 1100, 50001}) {
+  for (const int64_t vocab : parity::sizes({1, 3, 40, 1100, 50001})) {
     constexpr int64_t kRows = 12;
     std::vector<vn_sampling_row> state(kRows, setting(1, 0, 0, 0, 5));
     state[1] = state[6] = setting(0, 0, 0, 0, 5);
@@ -254,7 +254,7 @@ TEST_F(SampleParity, AnEmptyBatch) {
 
 TEST_F(LogitsParity, EditsInOrder) {
   std::mt19937 random(4);
-  for (const int64_t vocab : {1, 7, 1000, 32001}) {
+  for (const int64_t vocab : parity::sizes({1, 7, 1000, 32001})) {
     for (const int64_t rows : {1, 5, 70}) {
       for (const int64_t edits : {0, 1, 33, 1000, 20000}) {
         const std::string what = "V " + std::to_string(vocab) + " S " + std::to_string(rows) + " edits " + std::to_string(edits);
@@ -286,7 +286,7 @@ TEST_F(LogitsParity, EditsInOrder) {
 
 TEST_F(LogitsParity, TokenCountsInOrder) {
   std::mt19937 random(5);
-  for (const int64_t vocab : {1, 9, 1000, 50257}) {
+  for (const int64_t vocab : parity::sizes({1, 9, 1000, 50257})) {
     for (const int64_t slots : {1, 3, 64, 600}) {
       if (slots * vocab > 4000000) continue;
       for (const int64_t updates : {0, 1, 100, 9000}) {
@@ -324,7 +324,7 @@ TEST_F(LogitsParity, TokenCountsInOrder) {
 
 TEST_F(LogitsParity, Penalties) {
   std::mt19937 random(6);
-  for (const int64_t vocab : {1, 9, 1000, 1025, 50257}) {
+  for (const int64_t vocab : parity::sizes({1, 9, 1000, 1025, 50257})) {
     constexpr int64_t kRows = 14, kSeqs = 12, kSlots = 9;
     Twin logits(VN_DTYPE_F32, {kRows, vocab + 1}), counts(VN_DTYPE_I32, {kSlots, vocab}), rows(VN_DTYPE_I32, {kRows, 4});
     logits.host().randomize(random, -9, 9);
@@ -357,7 +357,7 @@ TEST_F(LogitsParity, Penalties) {
 }
 
 TEST_F(LogprobsParity, IdsRanksAndValues) {
-  for (const int64_t vocab : {1, 5, 1000, 4097, 128256}) {
+  for (const int64_t vocab : parity::sizes({1, 5, 1000, 4097, 128256})) {
     for (const int64_t stride : {vocab, (vocab + 7) / 4 * 4}) {
       for (const int64_t top : {0, 1, 5, 20, 300, 3000}) {
         if (top > vocab || (vocab > 5000 && top > 300)) continue;

@@ -15,6 +15,7 @@
 //   }
 #pragma once
 
+#include <cstdlib>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -30,6 +31,14 @@
 #include "vllm_native.h"
 
 namespace parity {
+
+// The sizes that a run takes: all, or those up to VN_PARITY_LARGEST, for tools that slow everything down.
+inline std::vector<int64_t> sizes(std::vector<int64_t> all) {
+  const char* largest = std::getenv("VN_PARITY_LARGEST");
+  if (largest) std::erase_if(all, [limit = std::atoll(largest)](int64_t size) { return size > limit; });
+  return all;
+}
+
 
 using ops_test::Array;
 using ops_test::params_of;
