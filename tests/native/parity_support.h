@@ -15,12 +15,12 @@
 //   }
 #pragma once
 
-#include <cstdlib>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <sstream>
 #include <string>
