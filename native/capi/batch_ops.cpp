@@ -1,4 +1,4 @@
-// The batch's state and KV blocks: vn_batch_prepare, vn_batch_commit, vn_block_copy.
+// The batch's state: vn_batch_prepare, vn_batch_commit.
 #include "capi/op.h"
 
 using vn::BackendTable;
@@ -51,16 +51,5 @@ int32_t vn_batch_commit(vn_stream* stream, const vn_batch_commit_params* params)
       check.tensor("counts", p.counts, kI32, {kAny, kAny}, Layout::kDense);
       check.pointer("sampling", p.sampling);
     }
-  });
-}
-
-int32_t vn_block_copy(vn_stream* stream, const vn_block_copy_params* params) {
-  return vn::run_op("block_copy", &BackendTable::block_copy, stream, params,
-                    [](const Checker& check, vn_block_copy_params& p) {
-    check.tensor("pairs", p.pairs, kI32, {kAny, 2}, Layout::kDense);
-    check.range("num_pairs", p.num_pairs, 0, p.pairs.shape[0]);
-    check.pointer("pool", p.pool);
-    check.range("num_blocks", p.num_blocks, 1, INT32_MAX);
-    check.range("block_bytes", p.block_bytes, 1, (int64_t{1} << 46) / p.num_blocks);
   });
 }

@@ -62,10 +62,11 @@ int32_t vn_device_get_info(vn_device* device, vn_device_info* out_info) {
   return vn::guard_status([&]() -> int32_t {
     const vn::Checker check("device_get_info");
     check.pointer("device", device);
+    vn::require_alive(*device, "device_get_info");
     const vn_device_info caller = vn::read_struct("device_get_info", out_info);
     vn_device_info info{};
     info.kind = device->kind;
-    const int32_t status = device->table->device_info(device->impl, &info);
+    const int32_t status = vn::note_status(*device, device->table->device_info(device->impl, &info));
     if (status != VN_OK) return status;
     info.struct_size = caller.struct_size;
     std::memcpy(out_info, &info, caller.struct_size < sizeof info ? caller.struct_size : sizeof info);

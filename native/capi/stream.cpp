@@ -44,6 +44,17 @@ int32_t order(const char* op, vn_device* device, Call&& call) {
   });
 }
 
+// A call that waits for the device, or asks how far it is: where tests plan that it is stuck or lost.
+template <typename Call>
+int32_t await(const char* op, vn_device* device, Call&& call) {
+  return order(op, device, [&](const BackendTable& table) {
+    const Strike strike = take_strike(*device, op);
+    if (strike.kind == Strike::kFail) fail(static_cast<int32_t>(strike.value), "%s: injected failure", op);
+    require_alive(*device, op);
+    return call(table);
+  });
+}
+
 int32_t null_handle(const char* op) {
   return guard([&] { fail(VN_INVALID_ARGUMENT, "%s: a handle is NULL", op); });
 }
@@ -64,14 +75,8 @@ void vn_stream_destroy(vn_stream* stream) {
 
 int32_t vn_stream_synchronize(vn_stream* stream) {
   if (!stream) return vn::null_handle("stream_synchronize");
-  return vn::order("stream_synchronize", stream->device, [&](const vn::BackendTable& table) {
-    const vn::Strike strike = vn::take_strike(*stream->device, "stream_synchronize");
-    if (strike.kind == vn::Strike::kFail) {
-      vn::fail(static_cast<int32_t>(strike.value), "stream_synchronize: injected failure");
-    }
-    vn::require_alive(*stream->device, "stream_synchronize");
-    return table.stream_synchronize(stream->impl);
-  });
+  return vn::await("stream_synchronize", stream->device,
+                   [&](const vn::BackendTable& table) { return table.stream_synchronize(stream->impl); });
 }
 
 int32_t vn_event_create(vn_device* device, vn_event** out_event) {
@@ -97,8 +102,14 @@ int32_t vn_event_wait(vn_event* event, vn_stream* stream) {
 
 int32_t vn_event_synchronize(vn_event* event) {
   if (!event) return vn::null_handle("event_synchronize");
-  return vn::order("event_synchronize", event->device,
+  return vn::await("event_synchronize", event->device,
                    [&](const vn::BackendTable& table) { return table.event_synchronize(event->impl); });
+}
+
+int32_t vn_event_query(vn_event* event, int32_t* out_happened) {
+  if (!event || !out_happened) return vn::null_handle("event_query");
+  return vn::await("event_query", event->device,
+                   [&](const vn::BackendTable& table) { return table.event_query(event->impl, out_happened); });
 }
 
 int32_t vn_event_elapsed(vn_event* start, vn_event* end, float* out_milliseconds) {

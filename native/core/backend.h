@@ -21,6 +21,7 @@
   X(gated_activation, vn_gated_activation_params)   \
   X(gather_rows, vn_gather_rows_params)             \
   X(block_copy, vn_block_copy_params)               \
+  X(block_swap, vn_block_swap_params)               \
   X(logits_edit, vn_logits_edit_params)             \
   X(token_counts, vn_token_counts_params)           \
   X(logits_penalties, vn_logits_penalties_params)   \
@@ -57,6 +58,7 @@ struct BackendTable {
   int32_t (*event_record)(void* event, void* stream);
   int32_t (*event_wait)(void* event, void* stream);
   int32_t (*event_synchronize)(void* event);
+  int32_t (*event_query)(void* event, int32_t* out_happened);
   int32_t (*event_elapsed)(void* start, void* end, float* out_milliseconds);
 
   int32_t (*buffer_create)(void* device, int32_t memory, int64_t bytes, void** out_buffer, void** out_data);

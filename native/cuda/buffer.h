@@ -15,8 +15,7 @@ struct Buffer {
 
 Buffer* buffer_create(const Device& device, int32_t memory, int64_t bytes);
 void buffer_destroy(Buffer* buffer) noexcept;
-void buffer_load(const Device& device, void* destination, int32_t dtype, const void* source, int32_t source_dtype,
-                 int64_t count);
+void buffer_load(void* destination, int32_t dtype, const void* source, int32_t source_dtype, int64_t count);
 void copy(const Stream& stream, void* destination, const void* source, int64_t bytes, int32_t direction);
 void fill_zero(const Stream& stream, void* destination, int64_t bytes);
 

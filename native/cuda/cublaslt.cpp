@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "cuda/check.h"
 
 namespace vn::cuda {
 namespace {
@@ -82,6 +83,7 @@ const CublasLt& cublaslt() {
 
 void check_cublas(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
+  check_alive(what);
   fail(VN_CUBLAS, "%s: %s (%d)", what, cublaslt().cublasLtGetStatusName(status), static_cast<int>(status));
 }
 

@@ -5,21 +5,21 @@
 #include <cstdio>
 
 #include "cuda/check.h"
+#include "cuda/context.h"
 #include "cuda/gemm_plans.h"
 #include "cuda/weight_staging.h"
 
 namespace vn::cuda {
 
-DeviceState::DeviceState(int device, int multiprocessors, int compute_capability)
+DeviceState::DeviceState(int device, CUctx_st* its_context, int multiprocessors, int compute_capability)
     : ordinal(device),
+      context(its_context),
       sms(multiprocessors),
       capability(compute_capability),
       gemm_plans(std::make_unique<GemmPlans>()),
       weight_staging(std::make_unique<WeightStaging>()) {}
 
 DeviceState::~DeviceState() = default;
-
-void Device::activate() const { check(cudaSetDevice(ordinal), "device: cudaSetDevice"); }
 
 int device_count() {
   int count = 0;
@@ -38,12 +38,7 @@ Device* device_create(int32_t ordinal, const vn_device_options& options) {
   if (ordinal < 0 || ordinal >= count) {
     fail(VN_NO_DEVICE, "device_create: ordinal is %d, there are %d CUDA devices", ordinal, count);
   }
-  if (options.foreign_context) {
-    fail(VN_UNSUPPORTED, "device_create: foreign_context is set, the CUDA backend takes only the primary context yet");
-  }
-  Device device{ordinal, nullptr};
-  device.activate();
-  check(cudaFree(nullptr), "device_create: cudaFree");  // makes the context now, where a failure belongs
+  CUctx_st* const context = open_context(ordinal, options.foreign_context);
   int sms = 0;
   int major = 0;
   int minor = 0;
@@ -52,21 +47,19 @@ Device* device_create(int32_t ordinal, const vn_device_options& options) {
         "device_create: cudaDeviceGetAttribute");
   check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal),
         "device_create: cudaDeviceGetAttribute");
-  auto state = std::make_unique<DeviceState>(ordinal, sms, major * 10 + minor);
-  device.state = state.get();
-  auto* result = new Device(device);
+  auto state = std::make_unique<DeviceState>(ordinal, context, sms, major * 10 + minor);
+  auto* device = new Device{ordinal, state.get()};
   state.release();
-  return result;
+  return device;
 }
 
 void device_destroy(Device* device) noexcept {
-  cudaSetDevice(device->ordinal);  // what the state holds was made there
-  delete device->state;
+  // Without its context nothing that the state holds can be freed: it is left to the end of the process.
+  if (const CurrentContext current(*device); current) delete device->state;
   delete device;
 }
 
 void device_info(const Device& device, vn_device_info& out) {
-  device.activate();
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device.ordinal), "device_get_info: cudaGetDeviceProperties");
   size_t free_bytes = 0;

@@ -7,6 +7,8 @@
 
 #include "vllm_native.h"
 
+struct CUctx_st;  // a CUcontext points to one
+
 namespace vn::cuda {
 
 class GemmPlans;      // gemm_plans.h
@@ -14,12 +16,13 @@ class WeightStaging;  // weight_staging.h
 
 // What all copies of a Device share; lives as long as the device, which its children keep alive.
 struct DeviceState {
-  DeviceState(int device, int multiprocessors, int compute_capability);
+  DeviceState(int device, CUctx_st* its_context, int multiprocessors, int compute_capability);
   ~DeviceState();
   DeviceState(const DeviceState&) = delete;
   DeviceState& operator=(const DeviceState&) = delete;
 
   const int ordinal;
+  CUctx_st* const context;  // where everything of the device lives
   const int sms;
   const int capability;                       // major * 10 + minor
   std::atomic<const char*> last_op{nullptr};  // launched last: the likely culprit of a fault found while waiting
@@ -27,13 +30,11 @@ struct DeviceState {
   const std::unique_ptr<WeightStaging> weight_staging;
 };
 
-// A logical worker on a GPU, in the primary context. Two on one GPU are legal.
+// A logical worker on a GPU, in its primary context or in one of the application's. Two on one GPU are legal. Its context is
+// current wherever a function takes a device, a stream or the like, except in the noexcept ones that destroy (context.h).
 struct Device {
   int ordinal;
   DeviceState* state;  // owned by the device that device_create returned
-
-  // Makes the GPU current on the calling thread; every call that reaches the runtime begins with it.
-  void activate() const;
 };
 
 // Throws VN_NO_DEVICE, in words, where the driver or a GPU is missing.

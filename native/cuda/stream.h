@@ -29,6 +29,7 @@ void event_destroy(Event* event) noexcept;
 void event_record(const Event& event, const Stream& stream);
 void event_wait(const Event& event, const Stream& stream);
 void event_synchronize(const Event& event);
+bool event_query(const Event& event);
 float event_elapsed(const Event& start, const Event& end);
 
 }  // namespace vn::cuda

@@ -70,7 +70,6 @@ float largest_below(float scale) {
 }  // namespace
 
 void weight_fill(Weight& weight, uint64_t seed, float scale) {
-  weight.device.activate();
   if (scale == 0.0f) {  // not -0, whatever the draw's sign
     check(cudaMemset(weight.data, 0, static_cast<size_t>(weight.bytes)), "weight_fill: cudaMemset");
     check_wait(cudaStreamSynchronize(nullptr), "weight_fill");

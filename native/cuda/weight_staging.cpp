@@ -61,10 +61,10 @@ void pack_on_threads(const HostMatrix& source, int64_t begin, int64_t end, char*
 
 WeightStaging::~WeightStaging() {
   for (int slot = 0; slot < kSlots; ++slot) {
-    if (free_[slot]) cudaEventDestroy(free_[slot]);
-    if (pinned_[slot]) cudaFreeHost(pinned_[slot]);
+    if (free_[slot]) forgive(cudaEventDestroy(free_[slot]), "weight staging: cudaEventDestroy");
+    if (pinned_[slot]) forgive(cudaFreeHost(pinned_[slot]), "weight staging: cudaFreeHost");
   }
-  if (stream_) cudaStreamDestroy(stream_);
+  if (stream_) forgive(cudaStreamDestroy(stream_), "weight staging: cudaStreamDestroy");
 }
 
 void WeightStaging::open() {
@@ -74,11 +74,12 @@ void WeightStaging::open() {
   for (int slot = 0; slot < kSlots; ++slot) {
     if (!pinned_[slot]) {
       void* data = nullptr;
-      if (const cudaError_t result = cudaMallocHost(&data, kChunkBytes); result != cudaSuccess) {
+      const cudaError_t result = cudaMallocHost(&data, kChunkBytes);
+      if (result == cudaErrorMemoryAllocation) {
         cudaGetLastError();
-        fail(VN_OUT_OF_HOST_MEMORY, "weight_load: %lld pinned bytes: %s", static_cast<long long>(kChunkBytes),
-             cudaGetErrorString(result));
+        fail(VN_OUT_OF_HOST_MEMORY, "weight_load: the system refused %lld pinned bytes", static_cast<long long>(kChunkBytes));
       }
+      check(result, "weight_load: cudaMallocHost");
       pinned_[slot] = static_cast<char*>(data);
     }
     if (!free_[slot]) {

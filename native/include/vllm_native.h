@@ -5,9 +5,14 @@
  *    value found and value expected, in one line, for the calling thread. On failure outputs are not written.
  *  - Handles are opaque. A child keeps its parent alive, so they may be destroyed in any order and on any thread;
  *    destroying NULL does nothing.
- *  - One thread at a time uses a vn_device and what belongs to it (destroy excepted). Devices are independent.
+ *  - One thread at a time uses a vn_device and what belongs to it (destroy and vn_event_query excepted). Devices are
+ *    independent.
  *  - VN_OK of an operation on a stream means accepted. The CPU device computes before it returns; a CUDA device computes
  *    later and its faults show at the next synchronisation as VN_DEVICE_LOST.
+ *  - A lost device answers VN_DEVICE_LOST to everything, at once; its handles may be destroyed. A fault on a GPU ends CUDA
+ *    for the whole process: every CUDA device is lost and no new one can be created until the process is restarted. The
+ *    CPU device is not concerned.
+ *  - A CUDA context that is current on the calling thread is current again when a function returns.
  *  - No operation allocates. Scratch memory is asked for by vn_<op>_workspace_size and handed in by the caller.
  *  - Structs begin with struct_size = sizeof(the struct). Zero means "default" in every other field. The library reads
  *    min(struct_size, its own size) and refuses a longer struct whose unknown tail is not zero.
@@ -142,7 +147,8 @@ typedef struct vn_library_options {
 typedef struct vn_device_options {
   uint32_t struct_size;
   int32_t num_threads;   /* CPU: threads that compute, the caller included; 0 = one for each core this process may use */
-  void *foreign_context; /* CUDA: a CUcontext of the application; NULL = the device's primary context */
+  void *foreign_context; /* CUDA: a CUcontext of the application on this GPU, which must outlive the device and all that
+                            belongs to it; NULL = the GPU's primary context */
   int32_t isa_limit;     /* CPU: the best instruction set to use, VN_ISA_...; 0 = the best that there is */
   int32_t reserved;
 } vn_device_options;
@@ -222,7 +228,7 @@ VN_API int32_t vn_debug_inject(vn_device *device, const char *op, int64_t nth, c
 VN_API int32_t vn_device_count(int32_t kind, int32_t *out_count);
 
 /* Creates a logical worker on a device; two on the same GPU are legal. options may be NULL.
- * Adds VN_NO_DEVICE (the message says what was looked for and where), VN_OUT_OF_HOST_MEMORY. */
+ * Adds VN_NO_DEVICE (the message says what was looked for and where), VN_OUT_OF_DEVICE_MEMORY, VN_OUT_OF_HOST_MEMORY. */
 VN_API int32_t vn_device_create(int32_t kind, int32_t ordinal, const vn_device_options *options, vn_device **out_device);
 VN_API void vn_device_destroy(vn_device *device);
 VN_API int32_t vn_device_get_info(vn_device *device, vn_device_info *out_info);
@@ -240,10 +246,13 @@ VN_API int32_t vn_event_record(vn_event *event, vn_stream *stream);
 VN_API int32_t vn_event_wait(vn_event *event, vn_stream *stream);
 /* Blocks the calling thread until the event has happened. */
 VN_API int32_t vn_event_synchronize(vn_event *event);
+/* Whether the event has happened, 1 or 0, without waiting. An event never recorded has happened. */
+VN_API int32_t vn_event_query(vn_event *event, int32_t *out_happened);
 /* Milliseconds between two events that have happened. */
 VN_API int32_t vn_event_elapsed(vn_event *start, vn_event *end, float *out_milliseconds);
 
-/* Zeroed memory, 64-byte aligned (256 on CUDA). bytes 0 is legal. Adds VN_OUT_OF_DEVICE_MEMORY, VN_OUT_OF_HOST_MEMORY. */
+/* Zeroed memory, 64-byte aligned (256 on CUDA). bytes 0 is legal. Adds VN_OUT_OF_DEVICE_MEMORY (the message says how much
+ * is free; the device stays usable), VN_OUT_OF_HOST_MEMORY. */
 VN_API int32_t vn_buffer_create(vn_device *device, int32_t memory, int64_t bytes, vn_buffer **out_buffer);
 VN_API void vn_buffer_destroy(vn_buffer *buffer);
 VN_API int32_t vn_buffer_data(vn_buffer *buffer, void **out_data);
@@ -448,6 +457,23 @@ typedef struct vn_block_copy_params {
   int64_t num_blocks;
 } vn_block_copy_params;
 VN_API int32_t vn_block_copy(vn_stream *stream, const vn_block_copy_params *params);
+
+/* Moves whole blocks, all layers at once, between the pool and swap space in host memory. Pairs lie in host memory and are
+ * read before the call returns: a block outside its pool, or a destination named twice, is VN_INVALID_ARGUMENT and nothing
+ * moves. The pools themselves are read and written in the stream's order, so a VN_STREAM_COPY stream needs an event from
+ * whoever wrote the source, and whoever reads the destination needs one from it. */
+typedef struct vn_block_swap_params {
+  uint32_t struct_size;
+  int32_t direction;      /* VN_COPY_DEVICE_TO_HOST swaps out, VN_COPY_HOST_TO_DEVICE swaps in */
+  const int32_t *pairs;   /* [num_pairs, 2] in host memory: source block, destination block; adjacent blocks move as one */
+  int64_t num_pairs;
+  void *device_pool;      /* block 0 */
+  int64_t num_device_blocks;
+  void *host_pool;        /* block 0, in a VN_MEMORY_HOST buffer */
+  int64_t num_host_blocks;
+  int64_t block_bytes;
+} vn_block_swap_params;
+VN_API int32_t vn_block_swap(vn_stream *stream, const vn_block_swap_params *params);
 
 /* ---- sampling operations; logits are F32 [S, V] ------------------------------------------------------------------ */
 

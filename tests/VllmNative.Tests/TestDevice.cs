@@ -4,7 +4,7 @@ using Xunit;
 namespace VllmNative.Tests;
 
 /// <summary>
-/// The device that the golden tests run on: the CPU, or a GPU where VLLM_NATIVE_TEST_DEVICE is "cuda" (tests/gpu/run.sh).
+/// The device that the golden and the tensor tests run on: the CPU, or a GPU where VLLM_NATIVE_TEST_DEVICE is "cuda" (tests/gpu/run.sh).
 /// </summary>
 internal static class TestDevice
 {

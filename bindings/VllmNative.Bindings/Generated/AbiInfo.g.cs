@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "22c4024c8e787dff44a7e7e59baacd074d7cccf1fc4d5107161044dd832f147c";
+    public const string HeaderSha256 = "49ae8ad1e31dba8663065a0f07cd6ea33b35c092661e52aa0002ba0f3cdeb376";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;
@@ -183,6 +183,16 @@ internal static unsafe class AbiInfo
         ("vn_block_copy_params.pool", 88),
         ("vn_block_copy_params.block_bytes", 96),
         ("vn_block_copy_params.num_blocks", 104),
+        ("vn_block_swap_params", 64),
+        ("vn_block_swap_params.struct_size", 0),
+        ("vn_block_swap_params.direction", 4),
+        ("vn_block_swap_params.pairs", 8),
+        ("vn_block_swap_params.num_pairs", 16),
+        ("vn_block_swap_params.device_pool", 24),
+        ("vn_block_swap_params.num_device_blocks", 32),
+        ("vn_block_swap_params.host_pool", 40),
+        ("vn_block_swap_params.num_host_blocks", 48),
+        ("vn_block_swap_params.block_bytes", 56),
         ("vn_logits_edit_params", 248),
         ("vn_logits_edit_params.struct_size", 0),
         ("vn_logits_edit_params.num_edits", 4),
@@ -449,6 +459,19 @@ internal static unsafe class AbiInfo
             table.Add(("vn_block_copy_params.pool", (byte*)&s.Pool - (byte*)&s));
             table.Add(("vn_block_copy_params.block_bytes", (byte*)&s.BlockBytes - (byte*)&s));
             table.Add(("vn_block_copy_params.num_blocks", (byte*)&s.NumBlocks - (byte*)&s));
+        }
+        {
+            BlockSwapParams s = default;
+            table.Add(("vn_block_swap_params", sizeof(BlockSwapParams)));
+            table.Add(("vn_block_swap_params.struct_size", (byte*)&s.StructSize - (byte*)&s));
+            table.Add(("vn_block_swap_params.direction", (byte*)&s.Direction - (byte*)&s));
+            table.Add(("vn_block_swap_params.pairs", (byte*)&s.Pairs - (byte*)&s));
+            table.Add(("vn_block_swap_params.num_pairs", (byte*)&s.NumPairs - (byte*)&s));
+            table.Add(("vn_block_swap_params.device_pool", (byte*)&s.DevicePool - (byte*)&s));
+            table.Add(("vn_block_swap_params.num_device_blocks", (byte*)&s.NumDeviceBlocks - (byte*)&s));
+            table.Add(("vn_block_swap_params.host_pool", (byte*)&s.HostPool - (byte*)&s));
+            table.Add(("vn_block_swap_params.num_host_blocks", (byte*)&s.NumHostBlocks - (byte*)&s));
+            table.Add(("vn_block_swap_params.block_bytes", (byte*)&s.BlockBytes - (byte*)&s));
         }
         {
             LogitsEditParams s = default;

@@ -47,7 +47,7 @@ internal static unsafe partial class NativeMethods
 
     /// <summary>
     /// Creates a logical worker on a device; two on the same GPU are legal. options may be NULL.
-    /// Adds VN_NO_DEVICE (the message says what was looked for and where), VN_OUT_OF_HOST_MEMORY.
+    /// Adds VN_NO_DEVICE (the message says what was looked for and where), VN_OUT_OF_DEVICE_MEMORY, VN_OUT_OF_HOST_MEMORY.
     /// </summary>
     [LibraryImport(Library)]
     internal static partial int vn_device_create(int kind, int ordinal, DeviceOptions* options, out DeviceHandle device);
@@ -92,11 +92,18 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library)]
     internal static partial int vn_event_synchronize(EventHandle @event);
 
+    /// <summary>Whether the event has happened, 1 or 0, without waiting. An event never recorded has happened.</summary>
+    [LibraryImport(Library)]
+    internal static partial int vn_event_query(EventHandle @event, out int happened);
+
     /// <summary>Milliseconds between two events that have happened.</summary>
     [LibraryImport(Library)]
     internal static partial int vn_event_elapsed(EventHandle start, EventHandle end, out float milliseconds);
 
-    /// <summary>Zeroed memory, 64-byte aligned (256 on CUDA). bytes 0 is legal. Adds VN_OUT_OF_DEVICE_MEMORY, VN_OUT_OF_HOST_MEMORY.</summary>
+    /// <summary>
+    /// Zeroed memory, 64-byte aligned (256 on CUDA). bytes 0 is legal. Adds VN_OUT_OF_DEVICE_MEMORY (the message says how much
+    /// is free; the device stays usable), VN_OUT_OF_HOST_MEMORY.
+    /// </summary>
     [LibraryImport(Library)]
     internal static partial int vn_buffer_create(DeviceHandle device, int memory, long bytes, out BufferHandle buffer);
 
@@ -228,6 +235,15 @@ internal static unsafe partial class NativeMethods
     /// </summary>
     [LibraryImport(Library)]
     internal static partial int vn_block_copy(StreamHandle stream, BlockCopyParams* parameters);
+
+    /// <summary>
+    /// Moves whole blocks, all layers at once, between the pool and swap space in host memory. Pairs lie in host memory and are
+    /// read before the call returns: a block outside its pool, or a destination named twice, is VN_INVALID_ARGUMENT and nothing
+    /// moves. The pools themselves are read and written in the stream's order, so a VN_STREAM_COPY stream needs an event from
+    /// whoever wrote the source, and whoever reads the destination needs one from it.
+    /// </summary>
+    [LibraryImport(Library)]
+    internal static partial int vn_block_swap(StreamHandle stream, BlockSwapParams* parameters);
 
     /// <summary>logits[row][id] += value for each edit: bans (-inf), bias. Entries outside the logits are skipped.</summary>
     [LibraryImport(Library)]

@@ -67,7 +67,10 @@ internal unsafe struct DeviceOptions
     /// <summary>CPU: threads that compute, the caller included; 0 = one for each core this process may use</summary>
     public int NumThreads;
 
-    /// <summary>CUDA: a CUcontext of the application; NULL = the device's primary context</summary>
+    /// <summary>
+    /// CUDA: a CUcontext of the application on this GPU, which must outlive the device and all that
+    /// belongs to it; NULL = the GPU's primary context
+    /// </summary>
     public nint ForeignContext;
 
     /// <summary>CPU: the best instruction set to use, VN_ISA_...; 0 = the best that there is</summary>
@@ -621,6 +624,46 @@ internal unsafe struct BlockCopyParams
 
     /// <summary>The C field num_blocks (int64_t).</summary>
     public long NumBlocks;
+}
+
+/// <summary>
+/// Moves whole blocks, all layers at once, between the pool and swap space in host memory. Pairs lie in host memory and are
+/// read before the call returns: a block outside its pool, or a destination named twice, is VN_INVALID_ARGUMENT and nothing
+/// moves. The pools themselves are read and written in the stream's order, so a VN_STREAM_COPY stream needs an event from
+/// whoever wrote the source, and whoever reads the destination needs one from it.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct BlockSwapParams
+{
+    /// <summary>Every field zero but the size; <c>default</c> leaves that zero too and is refused.</summary>
+    public BlockSwapParams() => StructSize = (uint)sizeof(BlockSwapParams);
+
+    /// <summary>The struct's size in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>VN_COPY_DEVICE_TO_HOST swaps out, VN_COPY_HOST_TO_DEVICE swaps in</summary>
+    public int Direction;
+
+    /// <summary>[num_pairs, 2] in host memory: source block, destination block; adjacent blocks move as one</summary>
+    public nint Pairs;
+
+    /// <summary>The C field num_pairs (int64_t).</summary>
+    public long NumPairs;
+
+    /// <summary>block 0</summary>
+    public nint DevicePool;
+
+    /// <summary>The C field num_device_blocks (int64_t).</summary>
+    public long NumDeviceBlocks;
+
+    /// <summary>block 0, in a VN_MEMORY_HOST buffer</summary>
+    public nint HostPool;
+
+    /// <summary>The C field num_host_blocks (int64_t).</summary>
+    public long NumHostBlocks;
+
+    /// <summary>The C field block_bytes (int64_t).</summary>
+    public long BlockBytes;
 }
 
 /// <summary>logits[row][id] += value for each edit: bans (-inf), bias. Entries outside the logits are skipped.</summary>

@@ -105,7 +105,7 @@ public sealed record EngineOptions
         Require(!cpu || GpuMemoryUtilization is null, $"GpuMemoryUtilization is {GpuMemoryUtilization}, but the device is the CPU; set KvCacheMemoryBytes instead");
         Require(KvCacheMemoryBytes is null or > 0, $"KvCacheMemoryBytes is {KvCacheMemoryBytes}, expected above 0");
         Require(NumBlocksOverride is null or >= 2, $"NumBlocksOverride is {NumBlocksOverride}, expected 2 or more (one is the null block)");
-        Require(SwapSpace == 0, $"SwapSpace is {SwapSpace} GiB, but no device of this build swaps; use 0");
+        Require(SwapSpace == 0, $"SwapSpace is {SwapSpace} GiB, but preemption recomputes and does not swap yet; use 0");
         Require(Enum.IsDefined(KvCacheDtype), $"KvCacheDtype is {(int)KvCacheDtype}, expected Auto, Float32, Float16 or BFloat16");
         Require(RequestTimeout is null || RequestTimeout > TimeSpan.Zero, $"RequestTimeout is {RequestTimeout}, expected above zero");
         Require(QueueTimeout is null || QueueTimeout > TimeSpan.Zero, $"QueueTimeout is {QueueTimeout}, expected above zero");

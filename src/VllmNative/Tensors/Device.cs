@@ -100,6 +100,9 @@ internal sealed class Device : IDisposable
 
     internal void Synchronize() => Status.Check(NativeMethods.vn_stream_synchronize(_compute));
 
+    /// <summary>Holds what is asked of the compute stream from now on until the event has happened, on the device.</summary>
+    internal void WaitFor(DeviceEvent point) => Status.Check(NativeMethods.vn_event_wait(point.Handle, _compute));
+
     public void Dispose()
     {
         _compute.Dispose();
