@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "22c4024c8e787dff44a7e7e59baacd074d7cccf1fc4d5107161044dd832f147c";
+    public const string HeaderSha256 = "6e16644069cd2955a7776cc56e9f097fe170efde78bf4e43320742d96f16c64d";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;

@@ -19,7 +19,7 @@ internal sealed class ForwardHarness : IDisposable
     private readonly int _blockSize;
     private int _nextBlock = 1;
 
-    internal ForwardHarness(string modelDir, DataType type, int blockSize)
+    internal ForwardHarness(string modelDir, DataType type, int blockSize, DataType? cacheType = null)
     {
         _blockSize = blockSize;
         ModelConfig config = ModelConfig.Load(modelDir);
@@ -27,7 +27,7 @@ internal sealed class ForwardHarness : IDisposable
         using WeightMap weights = WeightMap.Open(modelDir);
         DecoderSpec spec = ModelRegistry.Describe(config, modelDir);
         DecoderModel model = new DecoderBuilder(device, spec, type, new CheckpointParameters(device, type, weights, null), MaxTokens).Build();
-        var group = new KvGroup(config.NumHiddenLayers, blockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, type);
+        var group = new KvGroup(config.NumHiddenLayers, blockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, cacheType ?? type);
         var kv = new KvPool(device, group, 1024);
         _runner = new ModelRunner(device, model, kv, new BatchShape(64, MaxTokens, MaxTokens, 1024 / blockSize, blockSize));
     }
