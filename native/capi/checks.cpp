@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 namespace vn {
 
@@ -93,13 +94,20 @@ void Checker::workspace(const void* data, int64_t bytes, int64_t needed) const {
   if (reinterpret_cast<uintptr_t>(data) % 64 != 0) fail(VN_INVALID_ARGUMENT, "%s: workspace is not 64-byte aligned", op_);
 }
 
-void Checker::kv_cache(const vn_kv_cache& cache) const {
+void Checker::kv_cache(vn_kv_cache& cache) const {
   if (cache.struct_size != sizeof(vn_kv_cache)) {
     fail(VN_ABI_MISMATCH, "%s: cache.struct_size is %u, expected %zu", op_, cache.struct_size, sizeof(vn_kv_cache));
   }
-  if (cache.dtype < 1 || cache.dtype > 31 || !(kFloatTypes & dtype_bit(cache.dtype))) {
+  if (cache.dtype < 1 || cache.dtype > 31 || !(kCacheTypes & dtype_bit(cache.dtype))) {
     fail(VN_UNSUPPORTED, "%s: cache has dtype %s (%d), expected one of %s", op_, dtype_name(cache.dtype), cache.dtype,
-         dtypes_text(kFloatTypes).c_str());
+         dtypes_text(kCacheTypes).c_str());
+  }
+  for (const auto& [name, scale] : {std::pair{"key_scale", &cache.key_scale}, std::pair{"value_scale", &cache.value_scale}}) {
+    if (cache.dtype != VN_DTYPE_F8_E4M3 || *scale == 0.0f) *scale = 1.0f;
+    if (!(*scale > 0.0f) || !std::isfinite(*scale)) {
+      fail(VN_INVALID_ARGUMENT, "%s: cache.%s is %g, expected a finite number above 0, or 0 for 1", op_, name,
+           static_cast<double>(*scale));
+    }
   }
   pointer("cache.key", cache.key);
   pointer("cache.value", cache.value);

@@ -36,6 +36,7 @@ T read_struct(const char* op, const T* source) {
 // Sets of dtypes that a tensor may have.
 constexpr uint32_t dtype_bit(int32_t dtype) { return 1u << dtype; }
 constexpr uint32_t kFloatTypes = dtype_bit(VN_DTYPE_F32) | dtype_bit(VN_DTYPE_F16) | dtype_bit(VN_DTYPE_BF16);
+constexpr uint32_t kCacheTypes = kFloatTypes | dtype_bit(VN_DTYPE_F8_E4M3);
 constexpr uint32_t kF32 = dtype_bit(VN_DTYPE_F32);
 constexpr uint32_t kI32 = dtype_bit(VN_DTYPE_I32);
 constexpr uint32_t kI64 = dtype_bit(VN_DTYPE_I64);
@@ -63,7 +64,8 @@ class Checker {
   void finite(const char* name, float value) const;
   // A scratch area of at least `needed` bytes.
   void workspace(const void* data, int64_t bytes, int64_t needed) const;
-  void kv_cache(const vn_kv_cache& cache) const;
+  // Replaces the scales by what they mean: 1 for 0, and in every cache that is not fp8.
+  void kv_cache(vn_kv_cache& cache) const;
 
   const char* op() const { return op_; }
 

@@ -34,12 +34,16 @@ inline const char* dtype_name(int32_t dtype) {
   }
 }
 
-// Distinct types over 16 bits, so that templates tell them apart. Conversions: cpu/convert.h.
+// Distinct types over integers, so that templates tell them apart. Conversions: cpu/convert.h.
 struct bf16 {
   uint16_t bits;
 };
 struct f16 {
   uint16_t bits;
+};
+// An element of an fp8 cache, without the cache's scale. Conversions: core/fp8.h.
+struct e4m3 {
+  uint8_t code;
 };
 
 }  // namespace vn

@@ -87,7 +87,8 @@ struct Batch {
     u.out_token_stride = p.out.stride[0] * out_size;
     u.out_head_stride = p.out.stride[1] * out_size;
     u.window = p.window;
-    u.scale = p.scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(cache.key_dim)) : p.scale;
+    u.scale = (p.scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(cache.key_dim)) : p.scale) * cache.key_scale;
+    u.value_scale = cache.value_scale;
     u.softcap = p.softcap;
     u.key = {nullptr, cache.key_block_stride * size, cache.key_slot_stride * size, cache.key_dim};
     u.value = {nullptr, cache.value_block_stride * size, cache.value_slot_stride * size, cache.value_dim};
@@ -111,7 +112,8 @@ struct Batch {
     if (token >= end_token || end <= 0) return;
     const int64_t first = p.window > 0 ? std::max<int64_t>(0, end - p.window) / kChunk : 0;
     const float* states = partial + ((token * q_heads + head) * chunks + first) * partial_floats(p.cache.value_dim);
-    kernels.merge(states, ceil_div(end, kChunk) - first, p.cache.value_dim, row_of(p.out, token, head), p.out.dtype);
+    kernels.merge(states, ceil_div(end, kChunk) - first, p.cache.value_dim, p.cache.value_scale, row_of(p.out, token, head),
+                  p.out.dtype);
   }
 };
 

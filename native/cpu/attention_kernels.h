@@ -35,7 +35,8 @@ struct AttentionUnit {
   int32_t tokens, heads;
   int64_t position;  // of the first token
   int64_t window;    // 0 = all
-  float scale, softcap;
+  float scale, softcap;  // scale: of q k^T with K as it is stored
+  float value_scale;     // of V as it is stored
 
   HeadPool key, value;
   int32_t cache_dtype;
@@ -55,8 +56,8 @@ constexpr int64_t partial_floats(int64_t value_dim) { return value_dim + 2; }
 
 struct AttentionKernels {
   void (*unit)(const AttentionUnit& unit);
-  // Merges `count` states that lie partial_floats(dim) apart, in order, and writes the quotient.
-  void (*merge)(const float* partial, int64_t count, int32_t dim, char* out, int32_t out_dtype);
+  // Merges `count` states that lie partial_floats(dim) apart, in order, and writes the quotient times value_scale.
+  void (*merge)(const float* partial, int64_t count, int32_t dim, float value_scale, char* out, int32_t out_dtype);
 };
 
 const AttentionKernels& attention_kernels(Isa isa);

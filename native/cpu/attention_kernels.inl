@@ -47,19 +47,19 @@ void load_query(float* out, const char* in, int32_t dtype, int n) {
 }
 
 template <typename T>
-void store_quotient(char* out, const float* sum, float weight, int n) {
+void store_quotient(char* out, const float* sum, float weight, float scale, int n) {
   T* p = reinterpret_cast<T*>(out);
-  const Vec w = vset(weight);
+  const Vec w = vset(weight), s = vset(scale);
   int i = 0;
-  for (; i + kWidth <= n; i += kWidth) vstore(p + i, vdiv(vload(sum + i), w));
-  if (i < n) vstore_n(p + i, vdiv(vload_n(sum + i, n - i), w), n - i);
+  for (; i + kWidth <= n; i += kWidth) vstore(p + i, vmul(vdiv(vload(sum + i), w), s));
+  if (i < n) vstore_n(p + i, vmul(vdiv(vload_n(sum + i, n - i), w), s), n - i);
 }
 
-void write_out(char* out, int32_t dtype, const float* sum, float weight, int n) {
+void write_out(char* out, int32_t dtype, const float* sum, float weight, float scale, int n) {
   switch (dtype) {
-    case VN_DTYPE_F16: store_quotient<f16>(out, sum, weight, n); return;
-    case VN_DTYPE_BF16: store_quotient<bf16>(out, sum, weight, n); return;
-    default: store_quotient<float>(out, sum, weight, n); return;
+    case VN_DTYPE_F16: store_quotient<f16>(out, sum, weight, scale, n); return;
+    case VN_DTYPE_BF16: store_quotient<bf16>(out, sum, weight, scale, n); return;
+    default: store_quotient<float>(out, sum, weight, scale, n); return;
   }
 }
 
@@ -248,10 +248,11 @@ void run_tile(State& s, const AttentionUnit& u, int64_t start) {
   switch (u.cache_dtype) {
     case VN_DTYPE_F16: load_tile<f16>(s, u, start, all); break;
     case VN_DTYPE_BF16: load_tile<bf16>(s, u, start, all); break;
+    case VN_DTYPE_F8_E4M3: load_tile<e4m3>(s, u, start, all); break;
     default: load_tile<float>(s, u, start, all); break;
   }
   const int stride = padded(u.value.dim);
-  const int64_t size = u.cache_dtype == VN_DTYPE_F32 ? 4 : 2;
+  const int64_t size = u.cache_dtype == VN_DTYPE_F32 ? 4 : u.cache_dtype == VN_DTYPE_F8_E4M3 ? 1 : 2;
   const Range later = {0, within(visible(u, u.tokens - 1), start + kTile, kTile).high};
   Addresses next;
   find_tile(u, start + kTile, later, next);
@@ -317,18 +318,18 @@ void unit(const AttentionUnit& u) {
   }
   for (int r = 0; r < rows; ++r) {
     write_out(u.out + r / u.heads * u.out_token_stride + r % u.heads * u.out_head_stride, u.out_dtype, s.merged + r * stride,
-              s.merged_weight[r], u.value.dim);
+              s.merged_weight[r], u.value_scale, u.value.dim);
   }
 }
 
-void merge(const float* partial, int64_t count, int32_t dim, char* out, int32_t out_dtype) {
+void merge(const float* partial, int64_t count, int32_t dim, float value_scale, char* out, int32_t out_dtype) {
   alignas(64) float sum[kMaxDim];
   float largest = kMinusInfinity, weight = 0.0f;
   for (int i = 0; i < padded(dim); i += kWidth) vstore(sum + i, vset(0.0f));
   for (int64_t i = 0; i < count; ++i, partial += dim + 2) {
     absorb(largest, weight, sum, partial[0], partial[1], partial + 2, dim);
   }
-  write_out(out, out_dtype, sum, weight, dim);
+  write_out(out, out_dtype, sum, weight, value_scale, dim);
 }
 
 constexpr AttentionKernels kTable = {unit, merge};

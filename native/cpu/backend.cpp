@@ -55,7 +55,7 @@ int32_t device_info(void* device, vn_device_info* out) {
   return guard([&] {
     const Device& self = device_of(device);
     out->num_threads = self.pool.size();
-    out->flags = VN_DEVICE_BATCH_INVARIANT;
+    out->flags = VN_DEVICE_BATCH_INVARIANT | VN_DEVICE_HAS_FP8;
     out->capability = static_cast<int32_t>(self.isa);
     const int64_t page = sysconf(_SC_PAGESIZE);
     out->total_memory = sysconf(_SC_PHYS_PAGES) * page;

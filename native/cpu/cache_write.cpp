@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/fp8.h"
 #include "cpu/ops.h"
 #include "cpu/row_kernels.h"
 #include "cpu/tensor_rows.h"
@@ -17,6 +18,7 @@ struct Part {
   const vn_tensor& source;
   char* pool;
   int32_t dtype;
+  float scale;
   int64_t block_stride, head_stride, slot_stride;
 
   void write(int64_t token, int64_t block, int64_t offset) const {
@@ -26,7 +28,7 @@ struct Part {
     }
   }
 
-  // The one place that knows how elements are stored: an fp8 cache divides by its scale here.
+  // The one place that knows how elements are stored.
   void put(char* out, const char* in, int64_t count) const {
     if (dtype == source.dtype) {
       std::memcpy(out, in, static_cast<size_t>(count * dtype_size(dtype)));
@@ -36,7 +38,11 @@ struct Part {
     for (int64_t i = 0; i < count; i += kRun) {
       const int64_t n = std::min(kRun, count - i);
       kernels.load(values, element(in, source.dtype, i), source.dtype, n);
-      kernels.store(element(out, dtype, i), dtype, values, n);
+      if (dtype == VN_DTYPE_F8_E4M3) {
+        for (int64_t j = 0; j < n; ++j) out[i + j] = static_cast<char>(e4m3_quantize(values[j], scale));
+      } else {
+        kernels.store(element(out, dtype, i), dtype, values, n);
+      }
     }
   }
 };
@@ -46,13 +52,21 @@ struct Part {
 void cache_write(Device& device, const vn_cache_write_params& p) {
   const vn_kv_cache& cache = p.cache;
   const RowKernels& kernels = row_kernels(device.isa);
-  const Part key{kernels,       p.key,
-                 static_cast<char*>(cache.key), cache.dtype,
-                 cache.key_block_stride,        cache.key_head_stride,
+  const Part key{kernels,
+                 p.key,
+                 static_cast<char*>(cache.key),
+                 cache.dtype,
+                 cache.key_scale,
+                 cache.key_block_stride,
+                 cache.key_head_stride,
                  cache.key_slot_stride};
-  const Part value{kernels,       p.value,
-                   static_cast<char*>(cache.value), cache.dtype,
-                   cache.value_block_stride,        cache.value_head_stride,
+  const Part value{kernels,
+                   p.value,
+                   static_cast<char*>(cache.value),
+                   cache.dtype,
+                   cache.value_scale,
+                   cache.value_block_stride,
+                   cache.value_head_stride,
                    cache.value_slot_stride};
   const auto* slots = static_cast<const int64_t*>(p.slot_mapping.data);
   const int64_t num_slots = cache.num_blocks * cache.block_size;

@@ -1,10 +1,11 @@
-// Scalar conversions between f32 and the 16-bit types, as if by hardware: round to nearest even, NaN stays NaN.
+// Scalar conversions between f32 and the narrower types, as if by hardware: round to nearest even, NaN stays NaN.
 #pragma once
 
 #include <bit>
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "core/fp8.h"
 
 namespace vn::cpu {
 
@@ -23,6 +24,8 @@ inline float to_float(f16 x) {
   }
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
 }
+
+inline float to_float(e4m3 x) { return e4m3_to_float(x.code); }
 
 template <typename T>
 T from_float(float x);

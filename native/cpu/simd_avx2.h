@@ -88,6 +88,15 @@ inline __m128i narrow_bf16(Vec v) {
 inline Vec vload(const float* p) { return _mm256_loadu_ps(p); }
 inline Vec vload(const bf16* p) { return widen_bf16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline Vec vload(const f16* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+// Exponent and mantissa in their places of an F16 are the value times 2^-8, subnormals included; only NaN differs.
+inline Vec vload(const e4m3* p) {
+  const __m128i code = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  const __m128i magnitude = _mm_and_si128(code, _mm_set1_epi16(0x7f));
+  const __m128i nan = _mm_cmpeq_epi16(magnitude, _mm_set1_epi16(0x7f));
+  const __m128i sign = _mm_slli_epi16(_mm_xor_si128(code, magnitude), 8);
+  const __m128i half = _mm_or_si128(_mm_or_si128(sign, _mm_slli_epi16(magnitude, 7)), _mm_srli_epi16(nan, 1));
+  return _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256.0f));
+}
 inline Vec vload_pairs(const bf16* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
 inline void widen_pairs(Vec pairs, Vec& even, Vec& odd) {
   const __m256i bits = _mm256_castps_si256(pairs);

@@ -90,6 +90,16 @@ inline __m256i narrow_bf16(Vec v) {
 inline Vec vload(const float* p) { return _mm512_loadu_ps(p); }
 inline Vec vload(const bf16* p) { return widen_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 inline Vec vload(const f16* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+// Exponent and mantissa in their places of an F16 are the value times 2^-8, subnormals included; only NaN differs.
+inline Vec widen_e4m3(__m128i x) {
+  const __m256i code = _mm256_cvtepu8_epi16(x);
+  const __m256i magnitude = _mm256_and_si256(code, _mm256_set1_epi16(0x7f));
+  const __m256i nan = _mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x7f));
+  const __m256i sign = _mm256_slli_epi16(_mm256_xor_si256(code, magnitude), 8);
+  const __m256i half = _mm256_or_si256(_mm256_or_si256(sign, _mm256_slli_epi16(magnitude, 7)), _mm256_srli_epi16(nan, 1));
+  return _mm512_mul_ps(_mm512_cvtph_ps(half), _mm512_set1_ps(256.0f));
+}
+inline Vec vload(const e4m3* p) { return widen_e4m3(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 inline Vec vload_pairs(const bf16* p) { return _mm512_loadu_ps(p); }
 inline void widen_pairs(Vec pairs, Vec& even, Vec& odd) {
   const __m512i bits = _mm512_castps_si512(pairs);
@@ -105,6 +115,7 @@ inline void vstore(f16* p, Vec v) {
 inline Vec vload_n(const float* p, int n) { return _mm512_maskz_loadu_ps(lanes_below(n), p); }
 inline Vec vload_n(const bf16* p, int n) { return widen_bf16(_mm256_maskz_loadu_epi16(lanes_below(n), p)); }
 inline Vec vload_n(const f16* p, int n) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes_below(n), p)); }
+inline Vec vload_n(const e4m3* p, int n) { return widen_e4m3(_mm_maskz_loadu_epi8(lanes_below(n), p)); }
 inline void vstore_n(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, lanes_below(n), v); }
 inline void vstore_n(bf16* p, Vec v, int n) { _mm256_mask_storeu_epi16(p, lanes_below(n), narrow_bf16(v)); }
 inline void vstore_n(f16* p, Vec v, int n) {

@@ -1,6 +1,6 @@
 // Four floats by the compiler's vector extension: any processor. The same interface as simd_avx2.h and simd_avx512.h;
 // everything lies in an unnamed namespace, so that code compiled for one instruction set never serves another.
-// Memory elements are float, bf16 and f16; vload_n and vstore_n touch only the first n < kWidth of them.
+// Memory elements are float, bf16, f16 and, to load only, e4m3; vload_n and vstore_n touch only the first n < kWidth of them.
 #pragma once
 
 #include <cstdint>

@@ -61,7 +61,8 @@ AttentionArgs args_of(const vn_attention_params& p) {
   a.value_dim = cache.value_dim;
   a.window = p.window;
   a.max_query_len = p.max_query_len > 0 ? std::min(p.max_query_len, a.tokens) : a.tokens;
-  a.scale = p.scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(cache.key_dim)) : p.scale;
+  a.scale = (p.scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(cache.key_dim)) : p.scale) * cache.key_scale;
+  a.value_scale = cache.value_scale;
   a.softcap = p.softcap;
   return a;
 }

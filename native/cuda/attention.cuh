@@ -7,7 +7,9 @@
 
 #include <type_traits>
 
+#include "core/dtype.h"
 #include "cuda/attention.h"
+#include "cuda/fp8.cuh"
 #include "vllm_native.h"
 
 namespace vn::cuda {
@@ -82,6 +84,7 @@ __device__ inline float weight_of(float x, float base) { return x == -INFINITY ?
 __device__ inline float to_float(float x) { return x; }
 __device__ inline float to_float(__half x) { return __half2float(x); }
 __device__ inline float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
+__device__ inline float to_float(e4m3 x) { return e4m3_value(x.code); }
 
 template <typename T>
 __device__ inline T from_float(float x) {

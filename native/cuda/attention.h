@@ -39,7 +39,8 @@ struct AttentionArgs {
   int32_t key_dim, value_dim;
   int32_t window;        // 0 = all
   int32_t max_query_len;  // a bound, at least 1
-  float scale, softcap;  // softcap <= 0 = off
+  float scale, softcap;  // scale: of q k^T with K as it is stored; softcap <= 0 = off
+  float value_scale;     // of V as it is stored
   int32_t shared_limit;   // bytes of shared memory that a block may have
   bool decode_rows_elsewhere;  // plain kernel: leave the rows of the split-KV kernel alone
 
@@ -61,7 +62,9 @@ bool decode_supports(const AttentionArgs& args);
 bool prefill_supports(const AttentionArgs& args);
 
 void launch_attention_decode(const AttentionArgs& args, int multiprocessors, cudaStream_t stream);
+void launch_attention_decode_fp8(const AttentionArgs& args, int multiprocessors, cudaStream_t stream);
 void launch_attention_prefill(const AttentionArgs& args, cudaStream_t stream);
+void launch_attention_prefill_fp8(const AttentionArgs& args, cudaStream_t stream);
 void launch_attention_plain(const AttentionArgs& args, cudaStream_t stream);
 
 // Scratch of the split-KV kernel for any batch: partial results first, what to merge after them.

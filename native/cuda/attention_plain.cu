@@ -1,5 +1,5 @@
 // out[t, h] = softmax(softcap(q[t, h] k^T * scale)) v for every shape and dtype: key and value dimensions 1..256, any group,
-// F32, F16, BF16 for q, cache and out in any combination. Accumulated in f32.
+// F32, F16, BF16 for q, cache (fp8 too) and out in any combination. Accumulated in f32.
 // Grid: (token, query head) on x, one block of kWarps warps each. Warp w takes runs w, w + kWarps, ... of kRun positions;
 // lanes share the dimensions (lane, lane + 32, ...), so that loads of a position are contiguous. Each warp keeps an online
 // softmax; the block merges them at the end in 4 (kWarps - 1) (256 + 2) bytes of static shared memory.
@@ -153,7 +153,7 @@ __global__ void __launch_bounds__(32 * kWarps) attention_plain_kernel(const Atte
   for (int j = 0; j < kSlices; ++j) {
     const int d = lane + 32 * j;
     const int64_t index = token * a.out_token_stride + head * a.out_head_stride + d;
-    if (d < a.value_dim) store_from_float(a.out, a.out_dtype, index, s.sum[j] / s.weight);
+    if (d < a.value_dim) store_from_float(a.out, a.out_dtype, index, s.sum[j] / s.weight * a.value_scale);
   }
 }
 
@@ -168,7 +168,8 @@ void launch_attention_plain(const AttentionArgs& args, cudaStream_t stream) {
     case VN_DTYPE_F32: launch(static_cast<float*>(nullptr)); break;
     case VN_DTYPE_F16: launch(static_cast<__half*>(nullptr)); break;
     case VN_DTYPE_BF16: launch(static_cast<__nv_bfloat16*>(nullptr)); break;
-    default: fail(VN_UNSUPPORTED, "attention_paged: cache dtype is %d, expected F32, F16 or BF16", args.cache_dtype);
+    case VN_DTYPE_F8_E4M3: launch(static_cast<e4m3*>(nullptr)); break;
+    default: fail(VN_UNSUPPORTED, "attention_paged: cache dtype is %d, expected F32, F16, BF16 or F8_E4M3", args.cache_dtype);
   }
   check(cudaGetLastError(), "attention_paged: launch");
 }

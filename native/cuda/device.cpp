@@ -66,7 +66,7 @@ void device_info(const Device& device, vn_device_info& out) {
   size_t total_bytes = 0;
   check(cudaMemGetInfo(&free_bytes, &total_bytes), "device_get_info: cudaMemGetInfo");
   out.ordinal = device.ordinal;
-  out.flags = VN_DEVICE_HAS_GRAPHS;
+  out.flags = VN_DEVICE_HAS_GRAPHS | VN_DEVICE_HAS_FP8;
   out.num_threads = properties.multiProcessorCount;
   out.capability = properties.major * 10 + properties.minor;
   out.total_memory = static_cast<int64_t>(total_bytes);

@@ -63,7 +63,7 @@ extern "C" {
 #define VN_DTYPE_F32 1
 #define VN_DTYPE_F16 2
 #define VN_DTYPE_BF16 3
-#define VN_DTYPE_F8_E4M3 4 /* reserved for KV caches with per-layer scales; no device computes with it yet */
+#define VN_DTYPE_F8_E4M3 4 /* KV caches only; VN_DEVICE_HAS_FP8 */
 #define VN_DTYPE_I32 5
 #define VN_DTYPE_I64 6
 #define VN_DTYPE_U8 7
@@ -101,7 +101,7 @@ extern "C" {
 
 /* Capabilities in vn_device_info.flags. */
 #define VN_DEVICE_HAS_GRAPHS 1
-#define VN_DEVICE_HAS_FP8 2
+#define VN_DEVICE_HAS_FP8 2 /* KV caches of VN_DTYPE_F8_E4M3 */
 #define VN_DEVICE_BATCH_INVARIANT 4
 
 /* What is wrong with a row; comes back beside the sampled ids. Other rows are unharmed. */
@@ -169,7 +169,7 @@ typedef struct vn_device_info {
  * key + block_id * key_block_stride + h * key_head_stride + offset * key_slot_stride, head_dim elements, contiguous. */
 typedef struct vn_kv_cache {
   uint32_t struct_size;
-  int32_t dtype; /* F32, F16, BF16 */
+  int32_t dtype; /* F32, F16, BF16, F8_E4M3 */
   void *key;     /* block 0, head 0, slot 0 of this layer's K */
   void *value;
   int64_t num_blocks;
@@ -183,7 +183,7 @@ typedef struct vn_kv_cache {
   int64_t value_block_stride;
   int64_t value_head_stride;
   int64_t value_slot_stride;
-  float key_scale; /* fp8 only: stored = x / scale; 0 = 1.0 */
+  float key_scale; /* F8_E4M3 only: an element stands for code * scale; finite, above 0; 0 = 1.0 */
   float value_scale;
 } vn_kv_cache;
 
@@ -390,7 +390,8 @@ typedef struct vn_rope_params {
 } vn_rope_params;
 VN_API int32_t vn_rope(vn_stream *stream, const vn_rope_params *params);
 
-/* reshape-and-cache: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. */
+/* reshape-and-cache: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. An F8_E4M3 cache
+ * stores x / scale to nearest even; what is beyond +-448 becomes +-448, NaN stays NaN. */
 typedef struct vn_cache_write_params {
   uint32_t struct_size;
   int32_t reserved;

@@ -127,6 +127,7 @@ TEST(Abi, DeviceInfoKnowsThreadsAndMemory) {
   EXPECT_GT(info.total_memory, 0);
   EXPECT_NE('\0', info.name[0]);
   EXPECT_TRUE(info.flags & VN_DEVICE_BATCH_INVARIANT);
+  EXPECT_TRUE(info.flags & VN_DEVICE_HAS_FP8);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ struct Config {
   int32_t q_dtype = VN_DTYPE_F32, out_dtype = VN_DTYPE_F32, cache_dtype = VN_DTYPE_F32;
   int window = 0;
   float softcap = 0, scale = 0;
+  float key_scale = 0, value_scale = 0;  // of an fp8 cache; 0 = 1
 };
 
 struct Request {
@@ -83,9 +84,31 @@ struct Batch {
       const int64_t key = block * block_elements + (int64_t{h} * c.block_size + slot) * c.key_dim;
       const int64_t value = block * block_elements + int64_t{c.kv_heads} * c.block_size * c.key_dim +
                             (int64_t{h} * c.block_size + slot) * c.value_dim;
-      for (int d = 0; d < c.key_dim; ++d) pool.set(key + d, value_of(request.seed, kKey, p, h, d));
-      for (int d = 0; d < c.value_dim; ++d) pool.set(value + d, value_of(request.seed, kValue, p, h, d));
+      for (int d = 0; d < c.key_dim; ++d) pool.set(key + d, value_of(request.seed, kKey, p, h, d) / scale_of(kKey));
+      for (int d = 0; d < c.value_dim; ++d) pool.set(value + d, value_of(request.seed, kValue, p, h, d) / scale_of(kValue));
     }
+  }
+
+  vn_kv_cache cache() {
+    const Config& c = config;
+    vn_kv_cache k{};
+    k.struct_size = sizeof k;
+    k.dtype = c.cache_dtype;
+    k.key = pool.data();
+    k.value = static_cast<char*>(pool.data()) + int64_t{c.kv_heads} * c.block_size * c.key_dim * size_of(c.cache_dtype);
+    k.num_blocks = num_blocks;
+    k.block_size = c.block_size;
+    k.num_heads = c.kv_heads;
+    k.key_dim = c.key_dim;
+    k.value_dim = c.value_dim;
+    k.key_block_stride = k.value_block_stride = block_elements;
+    k.key_head_stride = int64_t{c.block_size} * c.key_dim;
+    k.value_head_stride = int64_t{c.block_size} * c.value_dim;
+    k.key_slot_stride = c.key_dim;
+    k.value_slot_stride = c.value_dim;
+    k.key_scale = c.key_scale;
+    k.value_scale = c.value_scale;
+    return k;
   }
 
   void run(Cpu& cpu) {
@@ -102,20 +125,7 @@ struct Batch {
     p.seq_lens = lengths.tensor();
     p.step_rows = step_rows.tensor();
     p.block_table = table.tensor();
-    p.cache.struct_size = sizeof p.cache;
-    p.cache.dtype = c.cache_dtype;
-    p.cache.key = pool.data();
-    p.cache.value = static_cast<char*>(pool.data()) + int64_t{c.kv_heads} * c.block_size * c.key_dim * size_of(c.cache_dtype);
-    p.cache.num_blocks = num_blocks;
-    p.cache.block_size = c.block_size;
-    p.cache.num_heads = c.kv_heads;
-    p.cache.key_dim = c.key_dim;
-    p.cache.value_dim = c.value_dim;
-    p.cache.key_block_stride = p.cache.value_block_stride = block_elements;
-    p.cache.key_head_stride = int64_t{c.block_size} * c.key_dim;
-    p.cache.value_head_stride = int64_t{c.block_size} * c.value_dim;
-    p.cache.key_slot_stride = c.key_dim;
-    p.cache.value_slot_stride = c.value_dim;
+    p.cache = cache();
     vn_buffer* workspace = nullptr;
     ASSERT_EQ(VN_OK, vn_attention_workspace_size(cpu.device, tokens, c.q_heads, c.value_dim, longest, &p.workspace_bytes));
     ASSERT_EQ(VN_OK, vn_buffer_create(cpu.device, VN_MEMORY_DEVICE, p.workspace_bytes, &workspace));
@@ -182,12 +192,16 @@ struct Batch {
 
   const double* rounded(uint64_t seed, int kind, int p, int h, int dim, int32_t dtype) {
     scratch.resize(static_cast<size_t>(dim));
+    const double scale = scale_of(kind);
     for (int d = 0; d < dim; ++d) {
-      const double x = value_of(seed, kind, p, h, d);
-      scratch[static_cast<size_t>(d)] =
-          dtype == VN_DTYPE_F32 ? double(static_cast<float>(x)) : read_bits16(nearest_bits16(x, dtype), dtype);
+      scratch[static_cast<size_t>(d)] = rounded_to(value_of(seed, kind, p, h, d) / scale, dtype) * scale;
     }
     return scratch.data();
+  }
+
+  double scale_of(int kind) const {
+    const float scale = kind == kKey ? config.key_scale : kind == kValue ? config.value_scale : 1.0f;
+    return scale == 0.0f ? 1.0 : static_cast<double>(scale);
   }
 
   static constexpr int kGap = 3;
@@ -271,6 +285,75 @@ TEST(Attention, Dtypes) {
   }
 }
 
+TEST(Attention, Fp8CachesWithTheirScales) {
+  Cpu cpu;
+  for (const auto& [key_scale, value_scale] : {std::pair{0.0f, 0.0f}, std::pair{0.25f, 3.0f}, std::pair{0.0123f, 0.0017f}}) {
+    Config config;
+    config.cache_dtype = VN_DTYPE_F8_E4M3;
+    config.key_scale = key_scale;
+    config.value_scale = value_scale;
+    for (const int dim : {1, 5, 31, 80, 256}) {
+      config.key_dim = config.value_dim = dim;
+      run_and_check(cpu, config, {{1, 1, 1}, {4, 7, 40}, {9, 2, 100}});
+    }
+    config.key_dim = config.value_dim = 40;
+    for (const int32_t dtype : kFloats) {
+      config.q_dtype = config.out_dtype = dtype;
+      run_and_check(cpu, config, mixed_requests());
+    }
+    run_and_check(cpu, config, {{30, 1, 3001}});
+    config.softcap = 2.0f;
+    config.window = 33;
+    run_and_check(cpu, config, mixed_requests(), 1e-5);
+  }
+}
+
+// Each code once, in K and in V, alone in its sequence: what comes out is the V that went in.
+TEST(Attention, EveryFp8Code) {
+  Cpu cpu;
+  for (const int code_of_key : {0, 1}) {
+    Config config;
+    config.q_heads = config.kv_heads = 1;
+    config.key_dim = config.value_dim = 256;
+    config.cache_dtype = VN_DTYPE_F8_E4M3;
+    Batch batch(config, {{1, 1, 1}});
+    const int64_t base = batch.table.ints()[2 * batch.max_blocks] * batch.block_elements;
+    auto* codes = static_cast<uint8_t*>(batch.pool.data()) + base;
+    const int64_t value = int64_t{config.block_size} * 256;
+    for (int i = 0; i < 256; ++i) {
+      codes[value + i] = static_cast<uint8_t>(i);
+      codes[i] = code_of_key ? static_cast<uint8_t>(i) : 0;
+    }
+    batch.run(cpu);
+    for (int i = 0; i < 256; ++i) {
+      const double expected = code_of_key ? std::nan("") : read_e4m3(static_cast<uint8_t>(i));  // a NaN key is every score's
+      if (std::isnan(expected)) {
+        EXPECT_TRUE(std::isnan(batch.out.at(i))) << i;
+      } else {
+        EXPECT_EQ(expected, batch.out.at(i)) << i;
+      }
+    }
+  }
+}
+
+TEST(Attention, ScalesOfFp8CachesAreChecked) {
+  Cpu cpu;
+  for (const float wrong : {-1.0f, INFINITY, std::nanf("")}) {
+    Config config;
+    config.cache_dtype = VN_DTYPE_F8_E4M3;
+    Batch batch(config, {{1, 1, 1}});
+    auto p = params_of<vn_cache_write_params>();
+    p.cache = batch.cache();
+    p.cache.key_scale = wrong;
+    EXPECT_EQ(VN_INVALID_ARGUMENT, vn_cache_write(cpu.stream, &p));
+    EXPECT_NE(nullptr, std::strstr(vn_last_error(), "cache.key_scale")) << vn_last_error();
+    p.cache.key_scale = 2.0f;
+    p.cache.value_scale = wrong;
+    EXPECT_EQ(VN_INVALID_ARGUMENT, vn_cache_write(cpu.stream, &p));
+    EXPECT_NE(nullptr, std::strstr(vn_last_error(), "cache.value_scale")) << vn_last_error();
+  }
+}
+
 TEST(Attention, LengthsAroundTilesAndChunks) {
   Cpu cpu;
   Config config;
@@ -331,7 +414,8 @@ TEST(Attention, EmptyRowsAndBatchesDoNothing) {
 // Bitwise: a token's result is the same alone, with others, however the prompt was cut, on however many threads.
 TEST(Attention, ResultsDoNotDependOnTheBatch) {
   for (const auto& [dim, cache_dtype, window] : {std::tuple{64, VN_DTYPE_BF16, 0}, std::tuple{80, VN_DTYPE_F32, 0},
-                                                 std::tuple{5, VN_DTYPE_F16, 300}, std::tuple{128, VN_DTYPE_BF16, 7}}) {
+                                                 std::tuple{5, VN_DTYPE_F16, 300}, std::tuple{128, VN_DTYPE_BF16, 7},
+                                                 std::tuple{72, VN_DTYPE_F8_E4M3, 0}}) {
     Config config;
     config.q_heads = 14;
     config.kv_heads = 2;

@@ -44,12 +44,13 @@ struct Buffer {
     require(vn_copy(g_stream, data, source, bytes, VN_COPY_HOST_TO_DEVICE));
     require(vn_stream_synchronize(g_stream));
   }
-  // BF16 values in (-2, 2), the same 16 MB over and over: zeros would run cooler than any model.
+  // BF16 values in (-2, 2), the same 16 MB over and over: zeros would run cooler than any model. Read as fp8 codes there is
+  // no NaN among them.
   void randomize(int64_t bytes) {
     static const std::vector<uint16_t> pattern = [] {
       std::vector<uint16_t> values(size_t{8} << 20);
       std::mt19937 engine(1);
-      for (uint16_t& value : values) value = static_cast<uint16_t>((engine() & 0x80ff) | 0x3f00);
+      for (uint16_t& value : values) value = static_cast<uint16_t>((engine() & 0x80f7) | 0x3f00);
       return values;
     }();
     const auto step = static_cast<int64_t>(pattern.size() * sizeof(uint16_t));
@@ -118,10 +119,12 @@ vn_tensor ints(const Buffer& buffer, int64_t rows, int64_t columns = 0) {
   return {buffer.data, VN_DTYPE_I32, 2, {rows, columns, 0, 0}, {columns, 1, 0, 0}};
 }
 
-vn_kv_cache cache_of(char* pool, const Heads& heads, int64_t num_blocks) {
+int64_t size_of(int32_t dtype) { return dtype == VN_DTYPE_F8_E4M3 ? 1 : 2; }
+
+vn_kv_cache cache_of(char* pool, const Heads& heads, int64_t num_blocks, int32_t dtype) {
   vn_kv_cache cache{};
   cache.struct_size = sizeof cache;
-  cache.dtype = VN_DTYPE_BF16;
+  cache.dtype = dtype;
   cache.num_blocks = num_blocks;
   cache.block_size = kBlockSize;
   cache.num_heads = heads.kv;
@@ -130,11 +133,13 @@ vn_kv_cache cache_of(char* pool, const Heads& heads, int64_t num_blocks) {
   cache.key_head_stride = cache.value_head_stride = int64_t{kBlockSize} * heads.dim;
   cache.key_block_stride = cache.value_block_stride = 2 * heads.kv * cache.key_head_stride;
   cache.key = pool;
-  cache.value = pool + heads.kv * cache.key_head_stride * 2;
+  cache.value = pool + heads.kv * cache.key_head_stride * size_of(dtype);
+  cache.key_scale = cache.value_scale = 0x1p-8f;
   return cache;
 }
 
-void bench_attention(const std::string& name, const Heads& heads, const std::vector<Request>& requests, int window = 0) {
+void bench_attention(const std::string& name, const Heads& heads, const std::vector<Request>& requests, int window = 0,
+                     int32_t cache_dtype = VN_DTYPE_BF16) {
   std::vector<int32_t> start = {0}, lengths, rows;
   int64_t blocks = 0, width = 1, tokens = 0;
   int longest_query = 0, longest = 0;
@@ -163,7 +168,7 @@ void bench_attention(const std::string& name, const Heads& heads, const std::vec
       table[r * static_cast<size_t>(width) + static_cast<size_t>(b)] = ids[next++];
     }
   }
-  const int64_t pool_bytes = blocks * 2 * heads.kv * kBlockSize * heads.dim * 2;
+  const int64_t pool_bytes = blocks * 2 * heads.kv * kBlockSize * heads.dim * size_of(cache_dtype);
   const int64_t layers = std::clamp<int64_t>(kRotate / pool_bytes, 1, 64);
   Buffer pool(pool_bytes * layers), q(tokens * (heads.q + 2 * heads.kv) * heads.dim * 2), out(tokens * heads.q * heads.dim * 2);
   pool.randomize(pool_bytes * layers);
@@ -185,12 +190,12 @@ void bench_attention(const std::string& name, const Heads& heads, const std::vec
   require(vn_attention_workspace_size(g_device, tokens, heads.q, heads.dim, longest, &p.workspace_bytes));
   Buffer workspace(p.workspace_bytes);
   p.workspace = workspace.data;
-  const double bytes = positions * heads.kv * heads.dim * 2 * 2;
+  const double bytes = positions * heads.kv * heads.dim * 2 * static_cast<double>(size_of(cache_dtype));
   const double flops = 4.0 * pairs * heads.q * heads.dim;
   const double expected_us = std::max(bytes / 3e6, flops / 3e8) + 5;
   const int launches = std::clamp(static_cast<int>(10000 / expected_us), 2, 64);
   const double us = microseconds(launches, [&](int i) {
-    p.cache = cache_of(static_cast<char*>(pool.data) + i % layers * pool_bytes, heads, blocks);
+    p.cache = cache_of(static_cast<char*>(pool.data) + i % layers * pool_bytes, heads, blocks, cache_dtype);
     require(vn_attention_paged(g_stream, &p));
   });
   std::printf("{\"name\":\"%s\",\"rows\":%ld,\"tokens\":%ld,\"longest\":%d,\"heads\":\"%d/%d\",\"dim\":%d,\"window\":%d,"
@@ -211,10 +216,10 @@ std::vector<Request> uneven(int count) {
   return requests;
 }
 
-void bench_cache_write(int64_t tokens) {
+void bench_cache_write(int64_t tokens, int32_t cache_dtype = VN_DTYPE_BF16) {
   constexpr Heads kHeads = {32, 8, 128};
   const int64_t blocks = std::max<int64_t>(2 * tokens / kBlockSize, 64) + 1;
-  const int64_t pool_bytes = blocks * 2 * kHeads.kv * kBlockSize * kHeads.dim * 2;
+  const int64_t pool_bytes = blocks * 2 * kHeads.kv * kBlockSize * kHeads.dim * size_of(cache_dtype);
   const int64_t layers = std::clamp<int64_t>(kRotate / pool_bytes, 1, 64);
   const int64_t stride = int64_t{kHeads.q + 2 * kHeads.kv} * kHeads.dim;
   Buffer pool(pool_bytes * layers), qkv(tokens * stride * 2), slots(tokens * 8);
@@ -230,12 +235,12 @@ void bench_cache_write(int64_t tokens) {
   p.value.data = static_cast<char*>(p.key.data) + int64_t{kHeads.kv} * kHeads.dim * 2;
   p.slot_mapping = {slots.data, VN_DTYPE_I64, 1, {tokens, 0, 0, 0}, {1, 0, 0, 0}};
   const double us = microseconds(32, [&](int i) {
-    p.cache = cache_of(static_cast<char*>(pool.data) + i % layers * pool_bytes, kHeads, blocks);
+    p.cache = cache_of(static_cast<char*>(pool.data) + i % layers * pool_bytes, kHeads, blocks, cache_dtype);
     require(vn_cache_write(g_stream, &p));
   });
-  const double bytes = static_cast<double>(tokens) * 2 * kHeads.kv * kHeads.dim * 2 * 2;
-  std::printf("{\"name\":\"cache_write\",\"tokens\":%ld,\"us\":%.2f,\"gbps\":%.0f}\n", static_cast<long>(tokens), us,
-              1e-3 * bytes / us);
+  const double bytes = static_cast<double>(tokens * 2 * kHeads.kv * kHeads.dim * (2 + size_of(cache_dtype)));
+  std::printf("{\"name\":\"cache_write%s\",\"tokens\":%ld,\"us\":%.2f,\"gbps\":%.0f}\n",
+              cache_dtype == VN_DTYPE_F8_E4M3 ? "_fp8" : "", static_cast<long>(tokens), us, 1e-3 * bytes / us);
   std::fflush(stdout);
 }
 
@@ -287,7 +292,19 @@ void bench_all() {
   mixed.push_back({512, 1024});
   bench_attention("mixed", kLlama, mixed);
   bench_attention("plain_decode", {32, 8, 80}, rows_of(32, 1, 2048));
+  constexpr int32_t kFp8 = VN_DTYPE_F8_E4M3;
+  for (const int rows : {1, 32, 128, 256}) bench_attention("decode_fp8", kLlama, rows_of(rows, 1, 2048), 0, kFp8);
+  bench_attention("decode_long_fp8", kLlama, rows_of(1, 1, 65536), 0, kFp8);
+  bench_attention("decode_uneven_fp8", kLlama, uneven(32), 0, kFp8);
+  bench_attention("decode_mha_fp8", {32, 32, 128}, rows_of(32, 1, 1024), 0, kFp8);
+  bench_attention("decode_dim64_fp8", {32, 8, 64}, rows_of(32, 1, 2048), 0, kFp8);
+  bench_attention("decode_dim96_fp8", {32, 32, 96}, rows_of(32, 1, 1024), 0, kFp8);
+  bench_attention("decode_dim256_fp8", {8, 4, 256}, rows_of(32, 1, 2048), 0, kFp8);
+  for (const int length : {512, 2048, 8192}) bench_attention("prefill_fp8", kLlama, rows_of(1, length, length), 0, kFp8);
+  bench_attention("prefill_dim64_fp8", {32, 8, 64}, rows_of(1, 2048, 2048), 0, kFp8);
+  bench_attention("prefill_dim256_fp8", {8, 4, 256}, rows_of(1, 2048, 2048), 0, kFp8);
   for (const int64_t tokens : {1, 32, 256, 2048, 8192}) bench_cache_write(tokens);
+  for (const int64_t tokens : {1, 256, 8192}) bench_cache_write(tokens, kFp8);
   for (const int32_t pairs : {1, 16, 64}) bench_block_copy(pairs);
 }
 

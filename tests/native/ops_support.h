@@ -18,6 +18,7 @@
 namespace ops_test {
 
 constexpr int32_t kFloats[] = {VN_DTYPE_F32, VN_DTYPE_F16, VN_DTYPE_BF16};
+constexpr int32_t kCaches[] = {VN_DTYPE_F32, VN_DTYPE_F16, VN_DTYPE_BF16, VN_DTYPE_F8_E4M3};
 
 using vn_test::Cpu;
 
@@ -29,12 +30,15 @@ Params params_of() {
 }
 
 inline int64_t size_of(int32_t dtype) {
+  if (dtype == VN_DTYPE_F8_E4M3) return 1;
   return dtype == VN_DTYPE_I64 ? 8 : dtype == VN_DTYPE_F32 || dtype == VN_DTYPE_I32 ? 4 : 2;
 }
 
 // Significand bits, and the exponent of the smallest normal number.
-inline int significand(int32_t dtype) { return dtype == VN_DTYPE_F32 ? 24 : dtype == VN_DTYPE_F16 ? 11 : 8; }
-inline int least_exponent(int32_t dtype) { return dtype == VN_DTYPE_F16 ? -14 : -126; }
+inline int significand(int32_t dtype) {
+  return dtype == VN_DTYPE_F32 ? 24 : dtype == VN_DTYPE_F16 ? 11 : dtype == VN_DTYPE_F8_E4M3 ? 4 : 8;
+}
+inline int least_exponent(int32_t dtype) { return dtype == VN_DTYPE_F16 ? -14 : dtype == VN_DTYPE_F8_E4M3 ? -6 : -126; }
 
 // The spacing of dtype's values around x.
 inline double ulp(double x, int32_t dtype) {
@@ -68,6 +72,28 @@ inline uint16_t nearest_bits16(double x, int32_t dtype) {
   return static_cast<uint16_t>(((field << fraction) + steps) | (std::signbit(x) ? 0x8000 : 0));
 }
 
+inline double read_e4m3(uint8_t code) {
+  const int exponent = code >> 3 & 15, mantissa = code & 7;
+  if ((code & 0x7f) == 0x7f) return std::nan("");
+  const double value = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return code & 0x80 ? -value : value;
+}
+
+inline uint8_t nearest_e4m3(double x) {
+  if (std::isnan(x)) return 0x7f;
+  const int sign = std::signbit(x) ? 0x80 : 0;
+  const double magnitude = std::min(std::fabs(x), 448.0);
+  const int exponent = magnitude == 0 ? -6 : std::max(std::ilogb(magnitude), -6);
+  const auto steps = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 3 - exponent)));
+  return static_cast<uint8_t>((((exponent + 6) << 3) + steps) | sign);
+}
+
+// x as an array of dtype holds it.
+inline double rounded_to(double x, int32_t dtype) {
+  if (dtype == VN_DTYPE_F32) return static_cast<float>(x);
+  return dtype == VN_DTYPE_F8_E4M3 ? read_e4m3(nearest_e4m3(x)) : read_bits16(nearest_bits16(x, dtype), dtype);
+}
+
 // A dense array of any rank; poisoned until written.
 class Array {
  public:
@@ -89,11 +115,14 @@ class Array {
 
   double at(int64_t i) const {
     if (dtype_ == VN_DTYPE_F32) return static_cast<const float*>(data())[i];
+    if (dtype_ == VN_DTYPE_F8_E4M3) return read_e4m3(static_cast<const uint8_t*>(data())[i]);
     return read_bits16(static_cast<const uint16_t*>(data())[i], dtype_);
   }
   void set(int64_t i, double x) {
     if (dtype_ == VN_DTYPE_F32) {
       static_cast<float*>(data())[i] = static_cast<float>(x);
+    } else if (dtype_ == VN_DTYPE_F8_E4M3) {
+      static_cast<uint8_t*>(data())[i] = nearest_e4m3(x);
     } else {
       static_cast<uint16_t*>(data())[i] = nearest_bits16(x, dtype_);
     }

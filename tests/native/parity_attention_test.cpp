@@ -4,7 +4,7 @@
 // Tolerances (absolute, beside one unit in the last place of a 16-bit output): values lie in (-1, 1).
 //   f32 arithmetic only (the plain kernel): 2e-5, from __expf-like exponents and the order of sums;
 //   weights rounded to f16 (2^-11) before they multiply V: 5e-4; to bf16 (2^-8): 4e-3. Sharp scores keep results near 1, so
-//   that a token left out or counted twice is far larger.
+//   that a token left out or counted twice is far larger. Over an fp8 cache weights are f16 whatever q is.
 #include <random>
 
 #include "parity_support.h"
@@ -19,6 +19,8 @@ struct Config {
   int32_t q_dtype = VN_DTYPE_BF16, out_dtype = VN_DTYPE_BF16, cache_dtype = VN_DTYPE_BF16;
   int window = 0;
   float softcap = 0, scale = 0;
+  float key_scale = 0, value_scale = 0;  // of an fp8 cache; 0 = 1
+  double query_magnitude = 1;
   bool slot_major = false;  // cache [block][slot][head][dim]
   int gap = 16;             // elements between the tokens of q and of out; odd: only the plain kernel takes them
   int padding = 0;          // tokens of q and out that no row owns
@@ -32,6 +34,13 @@ struct Config {
     c.kv_heads = kv_heads;
     return c;
   }
+  static Config fp8(int32_t dtype, int dim, int q_heads = 8, int kv_heads = 2) {
+    Config c = of(dtype, dim, q_heads, kv_heads);
+    c.cache_dtype = VN_DTYPE_F8_E4M3;
+    c.key_scale = 0.0123f;
+    c.value_scale = 0.0017f;  // V saturates at 0.76
+    return c;
+  }
   // Scores with a standard deviation near 2.5.
   Config& sharp() {
     scale = 7.5f / std::sqrt(static_cast<float>(key_dim));
@@ -41,7 +50,8 @@ struct Config {
     std::ostringstream s;
     s << "heads " << q_heads << "/" << kv_heads << " dims " << key_dim << "/" << value_dim << " block " << block_size
       << " dtypes " << q_dtype << cache_dtype << out_dtype << " window " << window << " softcap " << softcap << " scale "
-      << scale << (slot_major ? " slot-major" : "") << " gap " << gap;
+      << scale << (slot_major ? " slot-major" : "") << " gap " << gap << " fp8 scales " << key_scale << " " << value_scale
+      << " q " << query_magnitude;
     return s.str();
   }
 };
@@ -51,10 +61,11 @@ struct Request {
 };
 
 double tolerance_of(const Config& c) {
-  const bool tuned = c.q_dtype == c.cache_dtype && c.out_dtype == c.cache_dtype && c.gap % 8 == 0 &&
+  const bool fp8 = c.cache_dtype == VN_DTYPE_F8_E4M3;
+  const bool tuned = (c.q_dtype == c.cache_dtype || fp8) && c.out_dtype == c.q_dtype && c.gap % 8 == 0 &&
                      c.key_dim == c.value_dim && (c.key_dim % 64 == 0 || c.key_dim == 96);
-  if (!tuned || c.cache_dtype == VN_DTYPE_F32) return 2e-5;
-  return c.cache_dtype == VN_DTYPE_F16 ? 5e-4 : 4e-3;
+  if (!tuned || c.q_dtype == VN_DTYPE_F32) return 2e-5;
+  return c.q_dtype == VN_DTYPE_F16 || fp8 ? 5e-4 : 4e-3;
 }
 
 class Batch {
@@ -76,7 +87,7 @@ class Batch {
         max_query(longest_query(requests)),
         max_length(longest(requests)) {
     std::mt19937 engine(static_cast<uint32_t>(rows * 131 + tokens * 7 + max_length));
-    q.host().randomize(engine);
+    q.host().randomize(engine, -c.query_magnitude, c.query_magnitude);
     std::vector<int32_t> ids(static_cast<size_t>(num_blocks - 1));
     for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i + 1);
     std::shuffle(ids.begin(), ids.end(), engine);
@@ -181,6 +192,8 @@ class Batch {
     k.key_slot_stride = int64_t{c.key_dim} * (c.slot_major ? c.kv_heads : 1);
     k.value_head_stride = int64_t{c.value_dim} * (c.slot_major ? 1 : c.block_size);
     k.value_slot_stride = int64_t{c.value_dim} * (c.slot_major ? c.kv_heads : 1);
+    k.key_scale = c.key_scale;
+    k.value_scale = c.value_scale;
     return k;
   }
 
@@ -188,13 +201,15 @@ class Batch {
   void fill_block(std::mt19937& engine, int64_t block, int slots) {
     const vn_kv_cache k = cache(Side::kCpu);
     const int64_t key_part = int64_t{config.kv_heads} * config.block_size * config.key_dim;
-    const auto random = [&] { return static_cast<double>(engine() >> 8) * 0x1p-23 - 1.0; };
+    const auto random = [&](float scale) {
+      return (static_cast<double>(engine() >> 8) * 0x1p-23 - 1.0) / (scale == 0 ? 1.0 : static_cast<double>(scale));
+    };
     for (int h = 0; h < config.kv_heads; ++h) {
       for (int slot = 0; slot < slots; ++slot) {
         const int64_t key = block * block_elements + h * k.key_head_stride + slot * k.key_slot_stride;
         const int64_t value = block * block_elements + key_part + h * k.value_head_stride + slot * k.value_slot_stride;
-        for (int d = 0; d < config.key_dim; ++d) pool.host().set(key + d, random());
-        for (int d = 0; d < config.value_dim; ++d) pool.host().set(value + d, random());
+        for (int d = 0; d < config.key_dim; ++d) pool.host().set(key + d, random(config.key_scale));
+        for (int d = 0; d < config.value_dim; ++d) pool.host().set(value + d, random(config.value_scale));
       }
     }
   }
@@ -338,6 +353,122 @@ TEST_F(AttentionParity, WindowSoftcapAndScale) {
     Config c = Config::of(VN_DTYPE_BF16, 64);
     c.scale = scale;
     compare(c, requests);
+  }
+}
+
+TEST_F(AttentionParity, Fp8MixedRowsOfTunedDimensions) {
+  for (const int32_t dtype : kHalves) {
+    for (const int dim : {64, 96, 128, 256}) {
+      compare(Config::fp8(dtype, dim).sharp(), {{1, 50}}, "one decode row");
+      compare(Config::fp8(dtype, dim).sharp(), {{90, 90}}, "one prompt");
+      compare(Config::fp8(dtype, dim), mixed(), "flat");
+      compare(Config::fp8(dtype, dim).sharp(), mixed(), "sharp");
+      Config unscaled = Config::fp8(dtype, dim).sharp();
+      unscaled.key_scale = unscaled.value_scale = 0;
+      compare(unscaled, mixed(), "scales of 1");
+    }
+  }
+}
+
+// Dimensions, dtypes and gaps that only the plain kernel takes.
+TEST_F(AttentionParity, Fp8OfAnyDimensionAndDtype) {
+  for (const int32_t dtype : ops_test::kFloats) {
+    for (const auto& [key, value] : {std::pair{1, 1}, std::pair{31, 33}, std::pair{80, 80}, std::pair{192, 128}}) {
+      Config c = Config::fp8(dtype, key);
+      c.value_dim = value;
+      compare(c, mixed());
+    }
+    Config unaligned = Config::fp8(dtype, 64).sharp();
+    unaligned.gap = 3;
+    compare(unaligned, mixed());
+  }
+  compare(Config::fp8(VN_DTYPE_F32, 128).sharp(), mixed());
+  Config other_out = Config::fp8(VN_DTYPE_BF16, 128).sharp();
+  other_out.out_dtype = VN_DTYPE_F32;
+  compare(other_out, mixed());
+}
+
+TEST_F(AttentionParity, Fp8HeadGroupsAndBlockSizes) {
+  for (const auto& [q_heads, kv_heads] : {std::pair{1, 1}, std::pair{4, 4}, std::pair{4, 2}, std::pair{14, 2},
+                                          std::pair{16, 1}, std::pair{17, 1}, std::pair{40, 2}, std::pair{71, 1}}) {
+    compare(Config::fp8(VN_DTYPE_BF16, 128, q_heads, kv_heads).sharp(), mixed());
+    compare(Config::fp8(VN_DTYPE_F16, 64, q_heads, kv_heads).sharp(), mixed());
+  }
+  for (const int block_size : {1, 3, 8, 16, 33, 64, 256}) {
+    for (const bool slot_major : {false, true}) {
+      Config c = Config::fp8(VN_DTYPE_BF16, 96).sharp();
+      c.block_size = block_size;
+      c.slot_major = slot_major;
+      compare(c, mixed());
+    }
+  }
+}
+
+TEST_F(AttentionParity, Fp8WindowSoftcapAndScale) {
+  std::vector<Request> requests = mixed();
+  requests.push_back({70, 700});
+  requests.push_back({1, 1100});
+  for (const int32_t dtype : kHalves) {
+    for (const int window : {0, 1, 31, 64, 100, 513}) {
+      for (const float softcap : {0.0f, 2.0f, 50.0f}) {
+        Config c = Config::fp8(dtype, 64, 4, 2).sharp();
+        c.window = window;
+        c.softcap = softcap;
+        compare(c, requests);
+      }
+    }
+    Config negative = Config::fp8(dtype, 128);
+    negative.scale = -0.5f;
+    compare(negative, requests);
+  }
+}
+
+// BF16 beyond F16's range on both sides: q is scaled by row.
+TEST_F(AttentionParity, Fp8QueriesOfAnyMagnitude) {
+  for (const double magnitude : {0.0, 1e-30, 1e-12, 1e-4, 1e6, 1e30}) {
+    for (const int dim : {64, 128, 256}) {
+      Config c = Config::fp8(VN_DTYPE_BF16, dim);
+      c.query_magnitude = magnitude;
+      c.scale = static_cast<float>(7.5 / (std::max(magnitude, 1e-30) * std::sqrt(static_cast<double>(dim))));
+      compare(c, mixed());
+      c.softcap = 3.0f;
+      compare(c, mixed());
+    }
+  }
+}
+
+// Shares of long lines that are merged, and many rows.
+TEST_F(AttentionParity, Fp8LongAndMany) {
+  for (const auto& [q_heads, kv_heads] : {std::pair{8, 1}, std::pair{8, 2}, std::pair{2, 2}}) {
+    compare(Config::fp8(VN_DTYPE_BF16, 128, q_heads, kv_heads).sharp(), {{1, 9001}});
+    compare(Config::fp8(VN_DTYPE_F16, 64, q_heads, kv_heads).sharp(), {{1, 5000}, {2, 6001}, {1, 1}});
+    compare(Config::fp8(VN_DTYPE_BF16, 256, q_heads, kv_heads).sharp(), {{1, 3000}});
+  }
+  compare(Config::fp8(VN_DTYPE_BF16, 128, 8, 2).sharp(), {{70, 4100}});
+  std::vector<Request> rows;
+  for (int i = 0; i < 150; ++i) rows.push_back({i % 7 == 3 ? 1 + i % 50 : 1, 51 + i * 37 % 301});
+  for (const int dim : {64, 96, 128}) compare(Config::fp8(VN_DTYPE_BF16, dim, 4, 1).sharp(), rows);
+}
+
+// A NaN among the codes is a NaN of its head's results, from its token on, as on the CPU; whole tiles are compared, so that
+// the earlier rows of a tile, which a NaN of V may reach, are left out by putting it first.
+TEST_F(AttentionParity, Fp8CodesOfNan) {
+  for (const int32_t dtype : kHalves) {
+    for (const int dim : {64, 96, 128, 256}) {
+      for (const bool of_value : {false, true}) {
+        for (const uint8_t code : {0x7f, 0xff}) {
+          Batch batch(Config::fp8(dtype, dim).sharp(), {{1, 40}, {50, 50}, {1, 7}});
+          auto* codes = static_cast<uint8_t*>(batch.pool.host().data());
+          for (const int64_t row : {4, 3}) {  // request rows of the first two
+            const int64_t block = batch.table.host().ints()[row * batch.max_blocks];
+            const int64_t part = of_value ? int64_t{batch.config.kv_heads} * batch.config.block_size * dim : 0;
+            codes[block * batch.block_elements + part + dim - 1] = code;
+          }
+          batch.upload();
+          batch.compare(of_value ? "in V" : "in K");
+        }
+      }
+    }
   }
 }
 

@@ -20,6 +20,7 @@ void compare_write(int32_t key_dtype, int32_t value_dtype, int32_t cache_dtype, 
   what << key_dtype << value_dtype << " -> " << cache_dtype << " T " << s.tokens << " heads " << s.heads << " dims "
        << s.key_dim << "/" << s.value_dim << " block " << s.block_size << " gap " << s.gap
        << (slot_major ? " slot-major" : "");
+  constexpr float kKeyScale = 0.0371f, kValueScale = 0.0043f;  // of fp8 caches; V saturates at 1.9
   std::mt19937 engine(static_cast<uint32_t>(s.tokens * 31 + s.key_dim));
   const int64_t key_part = s.heads * s.block_size * s.key_dim;
   const int64_t block = key_part + s.heads * s.block_size * s.value_dim;
@@ -54,13 +55,15 @@ void compare_write(int32_t key_dtype, int32_t value_dtype, int32_t cache_dtype, 
     c.key_slot_stride = s.key_dim * (slot_major ? s.heads : 1);
     c.value_head_stride = s.value_dim * (slot_major ? 1 : s.block_size);
     c.value_slot_stride = s.value_dim * (slot_major ? s.heads : 1);
+    c.key_scale = kKeyScale;
+    c.value_scale = kValueScale;
   });
   parity::expect_same(pool, what.str());
 }
 
 TEST_F(CacheParity, WritesEveryDtypeIntoSlots) {
   for (const int32_t source : ops_test::kFloats) {
-    for (const int32_t cache : ops_test::kFloats) {
+    for (const int32_t cache : ops_test::kCaches) {
       for (const bool slot_major : {false, true}) {
         compare_write(source, source, cache, {0, 2, 8, 8, 16, 2, 0}, slot_major);
         compare_write(source, source, cache, {1, 1, 5, 3, 1, 4, 1}, slot_major);
@@ -74,10 +77,44 @@ TEST_F(CacheParity, WritesEveryDtypeIntoSlots) {
 }
 
 TEST_F(CacheParity, KeyAndValueMayHaveDifferentDtypes) {
-  for (const int32_t cache : ops_test::kFloats) {
+  for (const int32_t cache : ops_test::kCaches) {
     compare_write(VN_DTYPE_F32, VN_DTYPE_BF16, cache, {20, 2, 64, 32, 16, 4, 8}, false);
     compare_write(VN_DTYPE_BF16, VN_DTYPE_F16, cache, {20, 2, 33, 64, 16, 4, 1}, true);
   }
+}
+
+// Floats of every kind, by their bits: the conversion instruction against core/fp8.h.
+TEST_F(CacheParity, QuantizesEveryKindOfFloat) {
+  constexpr int64_t kTokens = 2048, kDim = 256;
+  std::mt19937 engine(11);
+  Twin x(VN_DTYPE_F32, {kTokens, kDim}), pool(VN_DTYPE_F8_E4M3, {2 * kTokens, kDim}), slots(VN_DTYPE_I64, {kTokens});
+  for (int64_t i = 0; i < x.host().count(); ++i) {
+    const auto bits = static_cast<uint32_t>(engine());
+    // Every other one between 2^-12 and 2^12, at first on the ties between two codes.
+    const uint32_t near = (bits & 0x80000000u) | ((115 + bits % 25) << 23) | (bits >> 1 & 0x780000u) | (i < 65536 ? 0 : bits & 0x7ffffu);
+    x.host().ints()[i] = static_cast<int32_t>(i % 2 ? near : bits);
+  }
+  const int32_t special[] = {0, INT32_MIN, 0x7fc00000, -0x400000, 0x7f800001, -1, 0x7f800000, -0x800000, 0x43e00000, 0x43e80000, 0x43e80001};
+  std::copy(std::begin(special), std::end(special), x.host().ints());
+  for (int64_t t = 0; t < kTokens; ++t) slots.host().longs()[t] = t;
+  x.upload();
+  slots.upload();
+  parity::run(vn_cache_write, parity::params_of<vn_cache_write_params>(), [&](vn_cache_write_params& p, Side side) {
+    p.key = p.value = x.view(x.host().columns(0, kDim, 1), side);
+    p.slot_mapping = slots.tensor(side);
+    vn_kv_cache& c = p.cache;
+    c.struct_size = sizeof c;
+    c.dtype = VN_DTYPE_F8_E4M3;
+    c.key = pool.data(side);
+    c.value = static_cast<char*>(pool.data(side)) + kTokens * kDim;
+    c.num_blocks = kTokens;
+    c.block_size = c.num_heads = 1;
+    c.key_dim = c.value_dim = kDim;
+    c.key_block_stride = c.value_block_stride = c.key_slot_stride = c.value_slot_stride = kDim;
+    c.key_head_stride = c.value_head_stride = kDim;
+    c.value_scale = 1.7f;
+  });
+  parity::expect_same(pool, "codes");
 }
 
 void compare_copy(int64_t block_bytes, int64_t num_blocks, const std::vector<int32_t>& ids, int64_t offset) {

@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "49ae8ad1e31dba8663065a0f07cd6ea33b35c092661e52aa0002ba0f3cdeb376";
+    public const string HeaderSha256 = "9f9134bde4f213f1b1521145a7b20db587c91aeaaa97076b33497a860f45e0cd";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;

@@ -45,7 +45,7 @@ internal static class NativeConstants
     public const int DtypeF16 = 2;
     /// <summary>VN_DTYPE_BF16</summary>
     public const int DtypeBF16 = 3;
-    /// <summary>reserved for KV caches with per-layer scales; no device computes with it yet</summary>
+    /// <summary>KV caches only; VN_DEVICE_HAS_FP8</summary>
     public const int DtypeF8E4M3 = 4;
     /// <summary>VN_DTYPE_I32</summary>
     public const int DtypeI32 = 5;
@@ -96,7 +96,7 @@ internal static class NativeConstants
     public const int IsaAVX512BF16 = 4;
     /// <summary>Capabilities in vn_device_info.flags.</summary>
     public const int DeviceHasGraphs = 1;
-    /// <summary>VN_DEVICE_HAS_FP8</summary>
+    /// <summary>KV caches of VN_DTYPE_F8_E4M3</summary>
     public const int DeviceHasFP8 = 2;
     /// <summary>VN_DEVICE_BATCH_INVARIANT</summary>
     public const int DeviceBatchInvariant = 4;

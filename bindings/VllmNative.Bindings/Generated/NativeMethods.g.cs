@@ -204,7 +204,10 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library)]
     internal static partial int vn_rope(StreamHandle stream, RopeParams* parameters);
 
-    /// <summary>reshape-and-cache: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped.</summary>
+    /// <summary>
+    /// reshape-and-cache: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. An F8_E4M3 cache
+    /// stores x / scale to nearest even; what is beyond +-448 becomes +-448, NaN stays NaN.
+    /// </summary>
     [LibraryImport(Library)]
     internal static partial int vn_cache_write(StreamHandle stream, CacheWriteParams* parameters);
 

@@ -128,7 +128,7 @@ internal unsafe struct KvCacheView
     /// <summary>The struct's size in bytes.</summary>
     public uint StructSize;
 
-    /// <summary>F32, F16, BF16</summary>
+    /// <summary>F32, F16, BF16, F8_E4M3</summary>
     public int Dtype;
 
     /// <summary>block 0, head 0, slot 0 of this layer's K</summary>
@@ -170,7 +170,7 @@ internal unsafe struct KvCacheView
     /// <summary>The C field value_slot_stride (int64_t).</summary>
     public long ValueSlotStride;
 
-    /// <summary>fp8 only: stored = x / scale; 0 = 1.0</summary>
+    /// <summary>F8_E4M3 only: an element stands for code * scale; finite, above 0; 0 = 1.0</summary>
     public float KeyScale;
 
     /// <summary>The C field value_scale (float).</summary>
@@ -470,7 +470,10 @@ internal unsafe struct RopeParams
     public NativeTensor K;
 }
 
-/// <summary>reshape-and-cache: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped.</summary>
+/// <summary>
+/// reshape-and-cache: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. An F8_E4M3 cache
+/// stores x / scale to nearest even; what is beyond +-448 becomes +-448, NaN stays NaN.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct CacheWriteParams
 {

@@ -16,6 +16,16 @@ internal sealed class EngineOptionSet
         ["bfloat16"] = ModelDtype.BFloat16,
     };
 
+    private static readonly Dictionary<string, KvCacheDtype> KvCacheDtypes = new()
+    {
+        ["auto"] = KvCacheDtype.Auto,
+        ["float32"] = KvCacheDtype.Float32,
+        ["float16"] = KvCacheDtype.Float16,
+        ["bfloat16"] = KvCacheDtype.BFloat16,
+        ["fp8"] = KvCacheDtype.Fp8,
+        ["fp8_e4m3"] = KvCacheDtype.Fp8,
+    };
+
     private readonly Option<string> _device = new("--device")
     {
         Description = "What computes.",
@@ -25,6 +35,12 @@ internal sealed class EngineOptionSet
     private readonly Option<string> _dtype = new("--dtype")
     {
         Description = "Element type of weights and activations; auto is the checkpoint's.",
+        DefaultValueFactory = _ => "auto",
+    };
+
+    private readonly Option<string> _kvCacheDtype = new("--kv-cache-dtype")
+    {
+        Description = "Element type of the KV cache; auto is the model's.",
         DefaultValueFactory = _ => "auto",
     };
 
@@ -43,11 +59,12 @@ internal sealed class EngineOptionSet
         _seed = seed;
         _device.AcceptOnlyFromAmong([.. DeviceCatalog.Names]);
         _dtype.AcceptOnlyFromAmong([.. Dtypes.Keys]);
+        _kvCacheDtype.AcceptOnlyFromAmong([.. KvCacheDtypes.Keys]);
     }
 
     internal void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[_model, _device, _dtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _threads])
+        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _threads])
         {
             command.Options.Add(option);
         }
@@ -60,6 +77,7 @@ internal sealed class EngineOptionSet
         {
             Device = DeviceCatalog.Parse(parsed.GetRequiredValue(_device)),
             Dtype = Dtypes[parsed.GetRequiredValue(_dtype)],
+            KvCacheDtype = KvCacheDtypes[parsed.GetRequiredValue(_kvCacheDtype)],
             MaxModelLen = ToInt(parsed.GetValue(_maxModelLen)),
             BlockSize = parsed.GetValue(_blockSize) ?? defaults.BlockSize,
             MaxNumSeqs = parsed.GetValue(_maxNumSeqs),

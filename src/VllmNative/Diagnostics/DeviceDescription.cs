@@ -9,6 +9,7 @@ namespace VllmNative.Diagnostics;
 /// <param name="FreeMemory">Bytes, when asked.</param>
 /// <param name="HasGraphs">Whether it records and replays graphs.</param>
 /// <param name="BatchInvariant">Whether results never depend on the batch.</param>
+/// <param name="HasFp8">Whether it can keep K and V in fp8.</param>
 public sealed record DeviceDescription(
     DeviceKind Kind,
     string Name,
@@ -17,7 +18,8 @@ public sealed record DeviceDescription(
     long TotalMemory,
     long FreeMemory,
     bool HasGraphs,
-    bool BatchInvariant)
+    bool BatchInvariant,
+    bool HasFp8)
 {
     /// <summary>What computes in parallel, in words: <c>2 threads</c>, <c>132 SMs</c>.</summary>
     public string Parallelism => Kind == DeviceKind.Cpu ? $"{Threads} thread{(Threads == 1 ? "" : "s")}" : $"{Threads} SMs";

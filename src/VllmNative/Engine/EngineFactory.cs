@@ -27,6 +27,7 @@ internal static class EngineFactory
         Tokenizer? tokenizer = TokenizerOf(directory, options.LoadFormat);
 
         DataType type = ModelTypeOf(options.Dtype, config, configFile);
+        DataType cacheType = CacheTypeOf(options.KvCacheDtype, type);
         int maxModelLen = MaxModelLenOf(options, config);
         int maxTokens = options.MaxNumBatchedTokens ?? Math.Max(options.MaxNumSeqs ?? 0, options.Device == DeviceKind.Cpu ? 2048 : 8192);
         int maxSeqs = Math.Min(options.MaxNumSeqs ?? DefaultMaxNumSeqs, maxTokens);
@@ -36,9 +37,16 @@ internal static class EngineFactory
         try
         {
             Device device = scope.Add(Device.Create(options.Device, options.DeviceOrdinal, options.Threads));
+            bool fp8 = cacheType == DataType.Float8E4M3;
+            if (fp8 && !device.Describe().HasFp8)
+            {
+                throw new VllmException("engine options: KvCacheDtype is Fp8, which the device cannot keep; use another type");
+            }
+
             long elsewhere = device.Kind == DeviceKind.Cuda ? RunnerSetup.UsedBytes(device) : 0;
-            DecoderModel model = scope.Add(LoadModel(options, directory, device, spec, type, maxTokens, progress));
-            KvGroup group = KvGroupOf(options, config, type);
+            (DecoderModel model, KvScales[] scales) = LoadModel(options, directory, device, spec, type, fp8, maxTokens, progress);
+            scope.Add(model);
+            var group = new KvGroup(config.NumHiddenLayers, options.BlockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, cacheType) { Scales = scales };
             int maxBlocks = (maxModelLen + group.BlockSize - 1) / group.BlockSize;
             var shape = new BatchShape(maxSeqs, maxTokens, maxSeqs, maxBlocks, group.BlockSize);
             (ModelRunner runner, int numBlocks, MemoryReport memory) = RunnerSetup.Create(options, device, elsewhere, model, group, shape);
@@ -129,21 +137,22 @@ internal static class EngineFactory
         return options.MaxModelLen ?? config.MaxPositionEmbeddings;
     }
 
-    private static DecoderModel LoadModel(
-        EngineOptions options, string directory, Device device, DecoderSpec spec, DataType type, int maxTokens, IProgress<LoadProgress>? progress)
+    private static (DecoderModel Model, KvScales[] Scales) LoadModel(
+        EngineOptions options, string directory, Device device, DecoderSpec spec, DataType type, bool fp8Cache, int maxTokens, IProgress<LoadProgress>? progress)
     {
         if (options.LoadFormat == LoadFormat.Dummy)
         {
-            return new DecoderBuilder(device, spec, type, new DummyParameters(device, type, (ulong)options.Seed), maxTokens).Build();
+            return (new DecoderBuilder(device, spec, type, new DummyParameters(device, type, (ulong)options.Seed), maxTokens).Build(), []);
         }
 
         using WeightMap weights = WeightMap.Open(directory);
+        KvScales[] scales = fp8Cache ? KvScaleReader.Read(weights, spec.Config.NumHiddenLayers) : [];
         var source = new CheckpointParameters(device, type, weights, progress);
         DecoderModel model = new DecoderBuilder(device, spec, type, source, maxTokens).Build();
         try
         {
             source.RequireAllUsed(spec.Config.TieWordEmbeddings);
-            return model;
+            return (model, scales);
         }
         catch
         {
@@ -152,15 +161,12 @@ internal static class EngineFactory
         }
     }
 
-    private static KvGroup KvGroupOf(EngineOptions options, ModelConfig config, DataType type)
+    private static DataType CacheTypeOf(KvCacheDtype dtype, DataType modelType) => dtype switch
     {
-        DataType cacheType = options.KvCacheDtype switch
-        {
-            KvCacheDtype.Float32 => DataType.Float32,
-            KvCacheDtype.Float16 => DataType.Float16,
-            KvCacheDtype.BFloat16 => DataType.BFloat16,
-            _ => type,
-        };
-        return new KvGroup(config.NumHiddenLayers, options.BlockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, cacheType);
-    }
+        KvCacheDtype.Float32 => DataType.Float32,
+        KvCacheDtype.Float16 => DataType.Float16,
+        KvCacheDtype.BFloat16 => DataType.BFloat16,
+        KvCacheDtype.Fp8 => DataType.Float8E4M3,
+        _ => modelType,
+    };
 }

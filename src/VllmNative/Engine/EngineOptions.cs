@@ -106,7 +106,7 @@ public sealed record EngineOptions
         Require(KvCacheMemoryBytes is null or > 0, $"KvCacheMemoryBytes is {KvCacheMemoryBytes}, expected above 0");
         Require(NumBlocksOverride is null or >= 2, $"NumBlocksOverride is {NumBlocksOverride}, expected 2 or more (one is the null block)");
         Require(SwapSpace == 0, $"SwapSpace is {SwapSpace} GiB, but preemption recomputes and does not swap yet; use 0");
-        Require(Enum.IsDefined(KvCacheDtype), $"KvCacheDtype is {(int)KvCacheDtype}, expected Auto, Float32, Float16 or BFloat16");
+        Require(Enum.IsDefined(KvCacheDtype), $"KvCacheDtype is {(int)KvCacheDtype}, expected Auto, Float32, Float16, BFloat16 or Fp8");
         Require(RequestTimeout is null || RequestTimeout > TimeSpan.Zero, $"RequestTimeout is {RequestTimeout}, expected above zero");
         Require(QueueTimeout is null || QueueTimeout > TimeSpan.Zero, $"QueueTimeout is {QueueTimeout}, expected above zero");
         Require(StepTimeout is null || (StepTimeout > TimeSpan.Zero && StepTimeout <= TimeSpan.FromDays(1)), $"StepTimeout is {StepTimeout}, expected above zero and at most a day");

@@ -14,4 +14,7 @@ public enum KvCacheDtype
 
     /// <summary>bfloat16.</summary>
     BFloat16,
+
+    /// <summary>fp8_e4m3: half the bytes of a 16-bit cache, with the checkpoint's scales where it brings any.</summary>
+    Fp8,
 }

@@ -61,9 +61,10 @@ internal sealed class CheckpointParameters(Device device, DataType type, WeightM
     {
         foreach (string name in weights.Names)
         {
-            // Old checkpoints carry tables that are computed here, and tied ones may carry the head a second time.
+            // Old checkpoints carry tables that are computed here, tied ones may carry the head a second time, and scales of an
+            // fp8 cache are not the model's.
             bool known = _used.Contains(name) || name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal)
-                || (tiedHead && name == DecoderNames.Head);
+                || (tiedHead && name == DecoderNames.Head) || KvScaleReader.IsScale(name);
             if (!known)
             {
                 throw new ModelFormatException(weights.Get(name).File.Path, name, "the architecture has no such tensor");

@@ -73,7 +73,8 @@ internal sealed class Device : IDisposable
             info.TotalMemory,
             info.FreeMemory,
             (info.Flags & NativeConstants.DeviceHasGraphs) != 0,
-            (info.Flags & NativeConstants.DeviceBatchInvariant) != 0);
+            (info.Flags & NativeConstants.DeviceBatchInvariant) != 0,
+            (info.Flags & NativeConstants.DeviceHasFP8) != 0);
     }
 
     /// <summary>Zeroed device memory.</summary>

@@ -12,9 +12,14 @@ namespace VllmNative.Tensors;
 /// <param name="Type">Element type of the cache.</param>
 internal sealed record KvGroup(int Layers, int BlockSize, int KvHeads, int KeyDim, int ValueDim, DataType Type)
 {
+    /// <summary>Each layer's scales of an fp8 cache; empty: all are 1.</summary>
+    internal IReadOnlyList<KvScales> Scales { get; init; } = [];
+
     internal long KeyElements => (long)KvHeads * BlockSize * KeyDim;
 
     internal long ValueElements => (long)KvHeads * BlockSize * ValueDim;
+
+    internal KvScales ScalesOf(int layer) => Scales.Count == 0 ? KvScales.One : Scales[layer];
 
     /// <summary>Bytes of a block, all layers.</summary>
     internal long BlockBytes => Layers * (KeyElements + ValueElements) * Type.Size();

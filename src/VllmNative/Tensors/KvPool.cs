@@ -19,6 +19,7 @@ internal sealed class KvPool : IDisposable
         {
             nint key = _memory.Data + (nint)(layer * (group.KeyElements + group.ValueElements) * size);
             long blockStride = group.BlockBytes / size;
+            KvScales scales = group.ScalesOf(layer);
             _views[layer] = new KvCacheView
             {
                 Dtype = (int)group.Type,
@@ -35,6 +36,8 @@ internal sealed class KvPool : IDisposable
                 ValueBlockStride = blockStride,
                 ValueHeadStride = (long)group.BlockSize * group.ValueDim,
                 ValueSlotStride = group.ValueDim,
+                KeyScale = scales.Key,
+                ValueScale = scales.Value,
             };
         }
     }

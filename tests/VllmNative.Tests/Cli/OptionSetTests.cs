@@ -25,6 +25,7 @@ public sealed class OptionSetTests
             Model = "m",
             Device = DeviceKind.Cuda,
             Dtype = ModelDtype.Float16,
+            KvCacheDtype = KvCacheDtype.Fp8,
             MaxModelLen = 2000,
             BlockSize = 32,
             MaxNumSeqs = 5,
@@ -34,7 +35,7 @@ public sealed class OptionSetTests
             Seed = 7,
         };
         Assert.Equal(expected, Engine(
-            "--model", "m", "--device", "cuda", "--dtype", "half", "--max-model-len", "2k", "--block-size", "32", "--max-num-seqs", "5",
+            "--model", "m", "--device", "cuda", "--dtype", "half", "--kv-cache-dtype", "fp8", "--max-model-len", "2k", "--block-size", "32", "--max-num-seqs", "5",
             "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--threads", "3", "--seed", "7"));
     }
 

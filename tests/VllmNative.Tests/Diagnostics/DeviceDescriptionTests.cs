@@ -33,5 +33,5 @@ public sealed class DeviceDescriptionTests
         Assert.Equal(NativeConstants.DeviceCuda, (int)DeviceKind.Cuda);
     }
 
-    private static DeviceDescription Describe(DeviceKind kind, int capability, int threads) => new(kind, "name", threads, capability, 2, 1, false, true);
+    private static DeviceDescription Describe(DeviceKind kind, int capability, int threads) => new(kind, "name", threads, capability, 2, 1, false, true, true);
 }

@@ -38,7 +38,7 @@ public sealed class EngineOptionsTests
             "BlockSize is 257, expected 1..256", "MaxNumSeqs is 65537, expected 1..65536", "MaxNumBatchedTokens is 0, expected 1..1048576",
             "LongPrefillTokenThreshold is -2", "GpuMemoryUtilization is 1.5, expected above 0 and at most 1",
             "but the device is the CPU", "KvCacheMemoryBytes is 0", "NumBlocksOverride is 1, expected 2", "SwapSpace is 4 GiB",
-            "KvCacheDtype is 9", "LoadFormat is 5", "RequestTimeout is 00:00:00", "QueueTimeout is -00:00:01",
+            "KvCacheDtype is 9, expected Auto, Float32, Float16, BFloat16 or Fp8", "LoadFormat is 5", "RequestTimeout is 00:00:00", "QueueTimeout is -00:00:01",
             "MaxNumSeqs is 65537, expected at most MaxNumBatchedTokens, which is 0",
         ];
         Assert.All(expected, part => Assert.Contains(part, error.Message, StringComparison.Ordinal));

@@ -20,10 +20,11 @@ internal sealed class ForwardHarness : IDisposable
     private int _nextBlock = 1;
 
     /// <param name="modelDir">A checkpoint.</param>
-    /// <param name="type">Of weights, activations and cache.</param>
+    /// <param name="type">Of weights and activations.</param>
     /// <param name="blockSize">Tokens in a KV block.</param>
+    /// <param name="cacheType">Of the KV cache; null = as the activations.</param>
     /// <param name="graphs">Whether decode steps are replayed, on a GPU.</param>
-    internal ForwardHarness(string modelDir, DataType type, int blockSize, bool graphs = false)
+    internal ForwardHarness(string modelDir, DataType type, int blockSize, DataType? cacheType = null, bool graphs = false)
     {
         _blockSize = blockSize;
         ModelConfig config = ModelConfig.Load(modelDir);
@@ -31,7 +32,7 @@ internal sealed class ForwardHarness : IDisposable
         using WeightMap weights = WeightMap.Open(modelDir);
         DecoderSpec spec = ModelRegistry.Describe(config, modelDir);
         DecoderModel model = new DecoderBuilder(device, spec, type, new CheckpointParameters(device, type, weights, null), MaxTokens).Build();
-        var group = new KvGroup(config.NumHiddenLayers, blockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, type);
+        var group = new KvGroup(config.NumHiddenLayers, blockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, cacheType ?? type);
         var kv = new KvPool(device, group, 1024);
         _runner = new ModelRunner(device, model, kv, new BatchShape(64, MaxTokens, MaxTokens, 1024 / blockSize, blockSize));
         if (graphs)

@@ -38,7 +38,7 @@ public sealed class GraphTests
     // Each row's prompt has a length of its own, and grows over the edge of a block; all logits of all decode steps.
     private static float[] Run(int rows, bool graphs)
     {
-        using var harness = new ForwardHarness(TestAssets.Path("models", "tiny", "qwen3"), DataType.BFloat16, blockSize: 8, graphs);
+        using var harness = new ForwardHarness(TestAssets.Path("models", "tiny", "qwen3"), DataType.BFloat16, blockSize: 8, graphs: graphs);
         int PromptLength(int row) => 1 + (5 * row % 29);
         int Id(int row, int position) => 3 + (((row * 131) + (position * 17)) % 1500);
         for (int row = 0; row < rows; row++)
