@@ -40,18 +40,10 @@ int32_t vn_embedding(vn_stream* stream, const vn_embedding_params* params) {
 int32_t vn_rms_norm(vn_stream* stream, const vn_rms_norm_params* params) {
   return vn::run_op("rms_norm", &BackendTable::rms_norm, stream, params,
                     [](const Checker& check, vn_rms_norm_params& p) {
-    if (p.x.rank == 3) {
-      check.tensor("x", p.x, kFloatTypes, {kAny, kAny, kAny});
-      check.tensor("out", p.out, kFloatTypes, {p.x.shape[0], p.x.shape[1], p.x.shape[2]});
-      if (vn::present(p.residual)) vn::fail(VN_UNSUPPORTED, "rms_norm: a residual was given with a rank-3 x");
-    } else {
-      check.tensor("x", p.x, kFloatTypes, {kAny, kAny});
-      check.tensor("out", p.out, kFloatTypes, {p.x.shape[0], p.x.shape[1]});
-      if (vn::present(p.residual)) {
-        check.tensor("residual", p.residual, kFloatTypes, {p.x.shape[0], p.x.shape[1]});
-      }
-    }
-    check.tensor("weight", p.weight, kFloatTypes, {p.x.shape[p.x.rank - 1]}, Layout::kDense);
+    check.tensor("x", p.x, kFloatTypes, {kAny, kAny});
+    check.tensor("out", p.out, kFloatTypes, {p.x.shape[0], p.x.shape[1]});
+    if (vn::present(p.residual)) check.tensor("residual", p.residual, kFloatTypes, {p.x.shape[0], p.x.shape[1]});
+    check.tensor("weight", p.weight, kFloatTypes, {p.x.shape[1]}, Layout::kDense);
     check.finite("eps", p.eps);
     check.finite("weight_offset", p.weight_offset);
   }, [](const vn_rms_norm_params& p) { return p.out; });
@@ -90,17 +82,29 @@ int32_t vn_rope_cos_sin(vn_stream* stream, const vn_rope_cos_sin_params* params)
   });
 }
 
-int32_t vn_rope(vn_stream* stream, const vn_rope_params* params) {
-  return vn::run_op("rope", &BackendTable::rope, stream, params, [](const Checker& check, vn_rope_params& p) {
+int32_t vn_rope_cache_write(vn_stream* stream, const vn_rope_cache_write_params* params) {
+  return vn::run_op("rope_cache_write", &BackendTable::rope_cache_write, stream, params,
+                    [](const Checker& check, vn_rope_cache_write_params& p) {
     if (p.style == 0) p.style = VN_ROPE_NEOX;
     check.range("style", p.style, VN_ROPE_NEOX, VN_ROPE_INTERLEAVED);
-    check.tensor("cos_sin", p.cos_sin, kF32, {kAny, kAny}, Layout::kDense);
-    check_heads(check, "q", p.q, p.cos_sin.shape[0], kAny, kAny);
-    if (vn::present(p.k)) check_heads(check, "k", p.k, p.cos_sin.shape[0], kAny, p.q.shape[2]);
+    check.finite("eps", p.eps);
+    check.finite("weight_offset", p.weight_offset);
+    check.kv_cache(p.cache);
+    check.range("cache.key_dim", p.cache.key_dim, 1, 256);
+    check.range("cache.value_dim", p.cache.value_dim, 1, 256);
+    check.tensor("slot_mapping", p.slot_mapping, kI64, {kAny}, Layout::kDense);
+    const int64_t tokens = p.slot_mapping.shape[0], dim = p.cache.key_dim;
+    check_heads(check, "q", p.q, tokens, kAny, dim);
+    const uint32_t same_dtype = vn::dtype_bit(p.q.dtype);
+    check.tensor("k", p.k, same_dtype, {tokens, p.cache.num_heads, dim});
+    check.tensor("v", p.v, same_dtype, {tokens, p.cache.num_heads, p.cache.value_dim});
+    if (vn::present(p.q_norm)) check.tensor("q_norm", p.q_norm, kFloatTypes, {dim}, Layout::kDense);
+    if (vn::present(p.k_norm)) check.tensor("k_norm", p.k_norm, kFloatTypes, {dim}, Layout::kDense);
+    check.tensor("cos_sin", p.cos_sin, kF32, {tokens, kAny}, Layout::kDense);
     const int64_t rot = p.cos_sin.shape[1];
-    if (rot % 2 != 0 || rot > p.q.shape[2]) {
-      vn::fail(VN_SHAPE, "rope: cos_sin has %lld columns, expected an even number up to head dimension %lld",
-               static_cast<long long>(rot), static_cast<long long>(p.q.shape[2]));
+    if (rot % 2 != 0 || rot > dim) {
+      vn::fail(VN_SHAPE, "rope_cache_write: cos_sin has %lld columns, expected an even number up to head dimension %lld",
+               static_cast<long long>(rot), static_cast<long long>(dim));
     }
   });
 }

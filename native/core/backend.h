@@ -15,7 +15,7 @@
   X(rms_norm, vn_rms_norm_params)                   \
   X(gemm, vn_gemm_params)                           \
   X(rope_cos_sin, vn_rope_cos_sin_params)           \
-  X(rope, vn_rope_params)                           \
+  X(rope_cache_write, vn_rope_cache_write_params)   \
   X(cache_write, vn_cache_write_params)             \
   X(attention_paged, vn_attention_params)           \
   X(gated_activation, vn_gated_activation_params)   \

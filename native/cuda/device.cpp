@@ -11,11 +11,12 @@
 
 namespace vn::cuda {
 
-DeviceState::DeviceState(int device, CUctx_st* its_context, int multiprocessors, int compute_capability)
+DeviceState::DeviceState(int device, CUctx_st* its_context, int multiprocessors, int compute_capability, bool serial_kernels)
     : ordinal(device),
       context(its_context),
       sms(multiprocessors),
       capability(compute_capability),
+      overlaps_kernels(compute_capability >= 90 && !serial_kernels),
       gemm_plans(std::make_unique<GemmPlans>()),
       weight_staging(std::make_unique<WeightStaging>()) {}
 
@@ -47,7 +48,8 @@ Device* device_create(int32_t ordinal, const vn_device_options& options) {
         "device_create: cudaDeviceGetAttribute");
   check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal),
         "device_create: cudaDeviceGetAttribute");
-  auto state = std::make_unique<DeviceState>(ordinal, context, sms, major * 10 + minor);
+  auto state =
+      std::make_unique<DeviceState>(ordinal, context, sms, major * 10 + minor, options.serial_kernels != 0);
   auto* device = new Device{ordinal, state.get()};
   state.release();
   return device;

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "core/handles.h"
-#include "cuda/check.h"
 #include "cuda/gemm_values.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/ops.h"
 #include "cuda/weight.h"
 
@@ -34,6 +34,8 @@ struct alignas(kCount == 1 ? sizeof(T) : 16) Chunk {
 
 template <typename From, typename To, int kCount>
 __global__ void embedding_kernel(const EmbeddingParams p) {
+  release_next_kernel();
+  await_earlier_kernels();
   const int64_t token = blockIdx.x;
   const int32_t id = p.ids[token * p.id_stride];
   const int64_t row = id >= 0 && id < p.vocab ? id : 0;
@@ -71,14 +73,10 @@ void embedding(const Stream& stream, const vn_embedding_params& params) {
   const auto blocks = static_cast<unsigned>(tokens);
   with_value_type("embedding", table.dtype, [&]<typename From>(From*) {
     with_value_type("embedding", params.out.dtype, [&]<typename To>(To*) {
-      if (wide) {
-        embedding_kernel<From, To, kWide><<<blocks, threads, 0, stream.handle>>>(p);
-      } else {
-        embedding_kernel<From, To, 1><<<blocks, threads, 0, stream.handle>>>(p);
-      }
+      const auto kernel = wide ? embedding_kernel<From, To, kWide> : embedding_kernel<From, To, 1>;
+      launch_overlapped("embedding: launch", stream, kernel, dim3(blocks), threads, p);
     });
   });
-  check(cudaGetLastError(), "embedding: launch");
 }
 
 }  // namespace vn::cuda

@@ -1,12 +1,14 @@
-// Rows of F32, F16 or BF16 in device memory, read and written as f32 in groups of eight elements. The dtype is a run-time
-// value: kernels bound by memory lose nothing to a uniform branch, and need no instantiation for each combination. A read has
-// two steps, so that several groups are under way before the first is waited for: fetch (loads only), widen (arithmetic).
+// Rows of F32, F16 or BF16 in device memory, read and written as f32 in groups of eight elements. A dtype is an argument: a
+// template parameter where instructions count (a constant folds away), a run-time value where they do not. A read has two
+// steps, so that several groups are under way before the first is waited for: fetch (loads only), widen (arithmetic); a
+// write has the same in the opposite order, pack and place.
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "core/dtype.h"
 #include "vllm_native.h"
@@ -42,17 +44,20 @@ struct Group {
   uint4 high;
 };
 
+// A whole group that begins at a multiple of 16 bytes.
+__device__ __forceinline__ Group fetch_whole(const char* at, int32_t dtype) {
+  const uint4* words = reinterpret_cast<const uint4*>(at);
+  Group group{};
+  group.low = words[0];
+  if (dtype == VN_DTYPE_F32) group.high = words[1];
+  return group;
+}
+
 // Elements [first, first + 8) of a row of `width` elements, those past its end as zeros. wide: the row and first allow
 // 16-byte loads.
 __device__ __forceinline__ Group fetch(const char* row, int32_t dtype, bool wide, int64_t first, int64_t width) {
-  Group group{};
   const bool f32 = dtype == VN_DTYPE_F32;
-  if (wide && first + kGroup <= width) {
-    const uint4* at = reinterpret_cast<const uint4*>(row + first * (f32 ? 4 : 2));
-    group.low = at[0];
-    if (f32) group.high = at[1];
-    return group;
-  }
+  if (wide && first + kGroup <= width) return fetch_whole(row + first * (f32 ? 4 : 2), dtype);
   uint32_t words[8] = {};
 #pragma unroll
   for (int i = 0; i < kGroup; ++i) {
@@ -63,9 +68,7 @@ __device__ __forceinline__ Group fetch(const char* row, int32_t dtype, bool wide
       words[i / 2] |= static_cast<uint32_t>(reinterpret_cast<const uint16_t*>(row)[first + i]) << (i % 2 * 16);
     }
   }
-  group.low = {words[0], words[1], words[2], words[3]};
-  group.high = {words[4], words[5], words[6], words[7]};
-  return group;
+  return {{words[0], words[1], words[2], words[3]}, {words[4], words[5], words[6], words[7]}};
 }
 
 __device__ __forceinline__ void widen(const Group& group, int32_t dtype, float (&out)[kGroup]) {
@@ -91,35 +94,44 @@ __device__ __forceinline__ void widen(const Group& group, int32_t dtype, float (
 
 // Two floats as two 16-bit elements, the first in the low half.
 __device__ __forceinline__ uint32_t narrow(float first, float second, int32_t dtype) {
-  uint32_t low, high;
+  uint32_t pair;
   if (dtype == VN_DTYPE_BF16) {
-    low = __bfloat16_as_ushort(__float2bfloat16_rn(first));
-    high = __bfloat16_as_ushort(__float2bfloat16_rn(second));
+    const __nv_bfloat162 both = __floats2bfloat162_rn(first, second);
+    memcpy(&pair, &both, sizeof pair);
   } else {
-    low = __half_as_ushort(__float2half_rn(first));
-    high = __half_as_ushort(__float2half_rn(second));
+    const __half2 both = __floats2half2_rn(first, second);
+    memcpy(&pair, &both, sizeof pair);
   }
-  return low | high << 16;
+  return pair;
 }
 
-// The opposite of fetch and widen; rounds to nearest even.
-__device__ __forceinline__ void put(char* row, int32_t dtype, bool wide, int64_t first, int64_t width,
-                                    const float (&x)[kGroup]) {
-  const bool f32 = dtype == VN_DTYPE_F32;
-  uint32_t words[8];
-  if (f32) {
+// The opposite of widen; rounds to nearest even.
+__device__ __forceinline__ Group pack(const float (&x)[kGroup], int32_t dtype) {
+  uint32_t words[8] = {};
+  if (dtype == VN_DTYPE_F32) {
 #pragma unroll
     for (int i = 0; i < kGroup; ++i) words[i] = __float_as_uint(x[i]);
   } else {
 #pragma unroll
     for (int i = 0; i < kGroup / 2; ++i) words[i] = narrow(x[2 * i], x[2 * i + 1], dtype);
   }
-  if (wide && first + kGroup <= width) {
-    uint4* at = reinterpret_cast<uint4*>(row + first * (f32 ? 4 : 2));
-    at[0] = {words[0], words[1], words[2], words[3]};
-    if (f32) at[1] = {words[4], words[5], words[6], words[7]};
-    return;
-  }
+  return {{words[0], words[1], words[2], words[3]}, {words[4], words[5], words[6], words[7]}};
+}
+
+// The opposite of fetch_whole.
+__device__ __forceinline__ void place_whole(char* at, int32_t dtype, const Group& group) {
+  uint4* words = reinterpret_cast<uint4*>(at);
+  words[0] = group.low;
+  if (dtype == VN_DTYPE_F32) words[1] = group.high;
+}
+
+// The opposite of fetch.
+__device__ __forceinline__ void place(char* row, int32_t dtype, bool wide, int64_t first, int64_t width,
+                                      const Group& group) {
+  const bool f32 = dtype == VN_DTYPE_F32;
+  if (wide && first + kGroup <= width) return place_whole(row + first * (f32 ? 4 : 2), dtype, group);
+  const uint32_t words[8] = {group.low.x,  group.low.y,  group.low.z,  group.low.w,
+                             group.high.x, group.high.y, group.high.z, group.high.w};
 #pragma unroll
   for (int i = 0; i < kGroup; ++i) {
     if (first + i >= width) continue;
@@ -129,13 +141,6 @@ __device__ __forceinline__ void put(char* row, int32_t dtype, bool wide, int64_t
       reinterpret_cast<uint16_t*>(row)[first + i] = static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16));
     }
   }
-}
-
-// What a reader of x finds after it was stored as dtype.
-__device__ __forceinline__ float as_stored(float x, int32_t dtype) {
-  if (dtype == VN_DTYPE_BF16) return __bfloat162float(__float2bfloat16_rn(x));
-  if (dtype == VN_DTYPE_F16) return __half2float(__float2half_rn(x));
-  return x;
 }
 
 }  // namespace vn::cuda

@@ -151,6 +151,8 @@ typedef struct vn_device_options {
                             belongs to it; NULL = the GPU's primary context */
   int32_t isa_limit;     /* CPU: the best instruction set to use, VN_ISA_...; 0 = the best that there is */
   int32_t reserved;
+  int32_t serial_kernels; /* CUDA: 1 = no kernel begins before the one ahead of it has ended; for measuring */
+  int32_t reserved2;
 } vn_device_options;
 
 typedef struct vn_device_info {
@@ -340,16 +342,16 @@ VN_API int32_t vn_embedding(vn_stream *stream, const vn_embedding_params *params
 
 /* out = x / sqrt(mean(x^2) + eps) * (weight + weight_offset), over the last dimension, computed in f32.
  * With a residual: residual += x first, and the residual is normalised. x, residual and out may have different dtypes;
- * out may be x. Rank 2 [T, H], or rank 3 [T, heads, D] with any token and head stride: per-head q/k norm, in place. */
+ * out may be x. */
 typedef struct vn_rms_norm_params {
   uint32_t struct_size;
   float eps;
   float weight_offset;
   int32_t reserved;
-  vn_tensor x;        /* [T, H] or [T, heads, D] */
-  vn_tensor weight;   /* [H] or [D], F32, F16, BF16 */
+  vn_tensor x;        /* [T, H] */
+  vn_tensor weight;   /* [H] F32, F16, BF16 */
   vn_tensor residual; /* absent, or [T, H] in and out */
-  vn_tensor out;
+  vn_tensor out;      /* [T, H] */
 } vn_rms_norm_params;
 VN_API int32_t vn_rms_norm(vn_stream *stream, const vn_rms_norm_params *params);
 
@@ -380,18 +382,30 @@ typedef struct vn_rope_cos_sin_params {
 } vn_rope_cos_sin_params;
 VN_API int32_t vn_rope_cos_sin(vn_stream *stream, const vn_rope_cos_sin_params *params);
 
-/* Rotates the first rot dimensions of each head of q and k, in place, in f32. */
-typedef struct vn_rope_params {
+/* All that stands between a merged q, k, v projection and attention. Each head of q and of k is normalised, where a norm's
+ * weight is given, as vn_rms_norm does a row; then the pairs of its first rot dimensions are turned by the table's angles:
+ * (a, b) -> (a cos - b sin, b cos + a sin). q is changed in place. k so changed and v as it is are written to slot
+ * slot_mapping[t] of the cache, and both stay as they were in the projection; a slot outside the pool is skipped.
+ * Arithmetic is f32. A head is rounded to q's dtype after its norm and after its rotation, then converted to the cache's as
+ * vn_cache_write does: the CPU's bits are those of the steps done one operation at a time. */
+typedef struct vn_rope_cache_write_params {
   uint32_t struct_size;
-  int32_t style;     /* VN_ROPE_...; 0 = NEOX */
-  vn_tensor cos_sin; /* [T, rot] F32 */
-  vn_tensor q;       /* [T, q heads, D], any token stride */
-  vn_tensor k;       /* [T, kv heads, D], any token stride; may be absent */
-} vn_rope_params;
-VN_API int32_t vn_rope(vn_stream *stream, const vn_rope_params *params);
+  int32_t style;          /* VN_ROPE_...; 0 = NEOX */
+  float eps;              /* of both norms, as is weight_offset */
+  float weight_offset;
+  vn_tensor q;            /* [T, q heads, D] F32, F16, BF16, any token and head stride; in and out */
+  vn_tensor k;            /* [T, kv heads, D], q's dtype; D = the cache's key_dim, 1..256 */
+  vn_tensor v;            /* [T, kv heads, value_dim], q's dtype; value_dim 1..256 */
+  vn_tensor q_norm;       /* absent, or [D] F32, F16, BF16 */
+  vn_tensor k_norm;       /* the same */
+  vn_tensor cos_sin;      /* [T, rot] F32 of vn_rope_cos_sin, rot even and at most D; rot 0 turns nothing */
+  vn_tensor slot_mapping; /* [T] i64 */
+  vn_kv_cache cache;
+} vn_rope_cache_write_params;
+VN_API int32_t vn_rope_cache_write(vn_stream *stream, const vn_rope_cache_write_params *params);
 
-/* reshape-and-cache: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. An F8_E4M3 cache
- * stores x / scale to nearest even; what is beyond +-448 becomes +-448, NaN stays NaN. */
+/* reshape-and-cache alone: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. An F8_E4M3
+ * cache stores x / scale to nearest even; what is beyond +-448 becomes +-448, NaN stays NaN. */
 typedef struct vn_cache_write_params {
   uint32_t struct_size;
   int32_t reserved;

@@ -1,5 +1,6 @@
 // Microseconds and bytes per second of the CUDA row operations in bf16, at decode and prefill sizes. Not a test.
-// Calls shorter than about 5 us show the time of a launch from the host, not of the kernel.
+// The operations of a layer are measured a second time with one kernel at a time ("serial" in their names): what the overlap
+// of launches gains.
 #include "bench_cuda_support.h"
 
 namespace {
@@ -14,67 +15,86 @@ std::string at(const char* op, int64_t tokens, const std::string& more) {
   return std::string(op) + " T=" + std::to_string(tokens) + " " + more;
 }
 
+// As a model of 16 bits has it: f32 delta and residual, or bf16 throughout.
 void norms(Cuda& cuda) {
-  for (const int64_t width : {int64_t{1024}, int64_t{4096}, int64_t{8192}}) {
-    for (const int64_t tokens : kTokens) {
-      const int64_t bytes = tokens * width * kSize;
-      const int64_t copies = copies_for(3 * bytes);
-      char* x = cuda.allocate(copies * bytes);
-      char* residual = cuda.allocate(copies * bytes);
-      char* out = cuda.allocate(copies * bytes);
-      char* weight = cuda.allocate(width * kSize);
-      auto p = params_of<vn_rms_norm_params>();
-      p.eps = 1e-6f;
-      p.weight = tensor(weight, kType, width);
-      const double us = cuda.time([&](int64_t i) {
-        p.x = tensor(x + i % copies * bytes, kType, tokens, width);
-        p.residual = tensor(residual + i % copies * bytes, kType, tokens, width);
-        p.out = tensor(out + i % copies * bytes, kType, tokens, width);
-        require(vn_rms_norm(cuda.stream, &p));
-      });
-      Cuda::report(at("rms_norm+residual", tokens, "H=" + std::to_string(width)), us, 4.0 * static_cast<double>(bytes));
-      cuda.release();
+  for (const int32_t stream_type : {VN_DTYPE_F32, kType}) {
+    const int64_t size = stream_type == VN_DTYPE_F32 ? 4 : 2;
+    for (const int64_t width : {int64_t{1024}, int64_t{4096}, int64_t{8192}}) {
+      for (const int64_t tokens : kTokens) {
+        const int64_t wide = tokens * width * size, narrow = tokens * width * kSize;
+        const int64_t copies = copies_for(2 * wide + narrow);
+        char* x = cuda.allocate(copies * wide);
+        char* residual = cuda.allocate(copies * wide);
+        char* out = cuda.allocate(copies * narrow);
+        auto p = params_of<vn_rms_norm_params>();
+        p.eps = 1e-6f;
+        p.weight = tensor(cuda.allocate(width * 4), VN_DTYPE_F32, width);
+        const double us = cuda.time([&](int64_t i) {
+          p.x = tensor(x + i % copies * wide, stream_type, tokens, width);
+          p.residual = tensor(residual + i % copies * wide, stream_type, tokens, width);
+          p.out = tensor(out + i % copies * narrow, kType, tokens, width);
+          require(vn_rms_norm(cuda.stream, &p));
+        });
+        cuda.report(at(size == 4 ? "rms_norm+residual f32" : "rms_norm+residual", tokens, "H=" + std::to_string(width)), us,
+                    static_cast<double>(3 * wide + narrow));
+        cuda.release();
+      }
     }
   }
 }
 
-// q/k norm per head and rope inside merged rows of 32 + 2 * 8 heads of 128.
+// Merged rows of 32 + 2 * 8 heads of 128 on their way into a cache of blocks of 16, with q/k norm and without.
 void heads(Cuda& cuda) {
-  constexpr int64_t kQ = 32, kKv = 8, kDim = 128, kRow = (kQ + 2 * kKv) * kDim;
+  constexpr int64_t kQ = 32, kKv = 8, kDim = 128, kRow = (kQ + 2 * kKv) * kDim, kBlock = 16 * kKv * kDim;
   for (const int64_t tokens : kTokens) {
-    const int64_t bytes = tokens * kRow * kSize, copies = copies_for(bytes);
+    const int64_t blocks = tokens / 16 + 1, pool_bytes = 2 * blocks * kBlock * kSize;
+    const int64_t bytes = tokens * kRow * kSize, copies = copies_for(bytes + pool_bytes);
     char* qkv = cuda.allocate(copies * bytes);
-    char* weight = cuda.allocate(kDim * kSize);
-    char* table = cuda.allocate(tokens * kDim * 4);
-    char* positions = cuda.allocate(tokens * 4);
-    char* inv_freq = cuda.allocate(kDim / 2 * 4);
+    char* pool = cuda.allocate(copies * pool_bytes);
+    std::vector<int64_t> slots(static_cast<size_t>(tokens));
+    for (int64_t t = 0; t < tokens; ++t) slots[static_cast<size_t>(t)] = tokens <= 256 ? t * 61 % tokens : t;
+    auto p = params_of<vn_rope_cache_write_params>();
+    p.eps = 1e-6f;
+    p.cos_sin = tensor(cuda.allocate(tokens * kDim * 4), VN_DTYPE_F32, tokens, kDim);
+    p.slot_mapping = tensor(cuda.allocate(tokens * 8, slots.data()), VN_DTYPE_I64, tokens);
+    vn_kv_cache& cache = p.cache;
+    cache.struct_size = sizeof cache;
+    cache.dtype = kType;
+    cache.num_blocks = blocks;
+    cache.block_size = 16;
+    cache.num_heads = kKv;
+    cache.key_dim = cache.value_dim = kDim;
+    cache.key_block_stride = cache.value_block_stride = 2 * kBlock;
+    cache.key_head_stride = cache.value_head_stride = 16 * kDim;
+    cache.key_slot_stride = cache.value_slot_stride = kDim;
+    const vn_tensor weight = tensor(cuda.allocate(kDim * 4), VN_DTYPE_F32, kDim);
+    for (const bool normed : {false, true}) {
+      if (normed) p.q_norm = p.k_norm = weight;
+      const double us = cuda.time([&](int64_t i) {
+        char* row = qkv + i % copies * bytes;
+        p.q = tensor3(row, kType, tokens, kQ, kDim, kRow);
+        p.k = tensor3(row + kQ * kDim * kSize, kType, tokens, kKv, kDim, kRow);
+        p.v = tensor3(row + (kQ + kKv) * kDim * kSize, kType, tokens, kKv, kDim, kRow);
+        cache.key = pool + i % copies * pool_bytes;
+        cache.value = static_cast<char*>(cache.key) + kBlock * kSize;
+        require(vn_rope_cache_write(cuda.stream, &p));
+      });
+      cuda.report(at(normed ? "qk_norm+rope+cache_write" : "rope+cache_write", tokens, "heads=32/8 D=128"), us,
+                  static_cast<double>(tokens * ((2 * kQ + 4 * kKv) * kDim * kSize + kDim * 4)));
+    }
+    cuda.release();
+  }
+}
 
-    auto norm = params_of<vn_rms_norm_params>();
-    norm.eps = 1e-6f;
-    norm.weight = tensor(weight, kType, kDim);
-    double us = cuda.time([&](int64_t i) {
-      norm.x = norm.out = tensor3(qkv + i % copies * bytes, kType, tokens, kQ, kDim, kRow);
-      require(vn_rms_norm(cuda.stream, &norm));
-    });
-    Cuda::report(at("rms_norm per head", tokens, "heads=32 D=128"), us, static_cast<double>(2 * tokens * kQ * kDim * kSize));
-
-    auto rope = params_of<vn_rope_params>();
-    rope.cos_sin = tensor(table, VN_DTYPE_F32, tokens, kDim);
-    us = cuda.time([&](int64_t i) {
-      char* row = qkv + i % copies * bytes;
-      rope.q = tensor3(row, kType, tokens, kQ, kDim, kRow);
-      rope.k = tensor3(row + kQ * kDim * kSize, kType, tokens, kKv, kDim, kRow);
-      require(vn_rope(cuda.stream, &rope));
-    });
-    Cuda::report(at("rope", tokens, "heads=32+8 D=128"), us,
-                 static_cast<double>(tokens * (2 * (kQ + kKv) * kDim * kSize + kDim * 4)));
-
-    auto table_params = params_of<vn_rope_cos_sin_params>();
-    table_params.positions = tensor(positions, VN_DTYPE_I32, tokens);
-    table_params.inv_freq = tensor(inv_freq, VN_DTYPE_F32, kDim / 2);
-    table_params.out = tensor(table, VN_DTYPE_F32, tokens, kDim);
-    us = cuda.time([&](int64_t) { require(vn_rope_cos_sin(cuda.stream, &table_params)); });
-    Cuda::report(at("rope_cos_sin", tokens, "rot=128"), us, static_cast<double>(tokens * kDim * 4));
+void tables(Cuda& cuda) {
+  constexpr int64_t kDim = 128;
+  for (const int64_t tokens : kTokens) {
+    auto p = params_of<vn_rope_cos_sin_params>();
+    p.positions = tensor(cuda.allocate(tokens * 4), VN_DTYPE_I32, tokens);
+    p.inv_freq = tensor(cuda.allocate(kDim / 2 * 4), VN_DTYPE_F32, kDim / 2);
+    p.out = tensor(cuda.allocate(tokens * kDim * 4), VN_DTYPE_F32, tokens, kDim);
+    const double us = cuda.time([&](int64_t) { require(vn_rope_cos_sin(cuda.stream, &p)); });
+    cuda.report(at("rope_cos_sin", tokens, "rot=128"), us, static_cast<double>(tokens * kDim * 4));
     cuda.release();
   }
 }
@@ -94,7 +114,7 @@ void activations(Cuda& cuda) {
           require(vn_gated_activation(cuda.stream, &p));
         });
         const char* name = activation == VN_ACTIVATION_SILU ? "silu" : "gelu_tanh";
-        Cuda::report(at(name, tokens, "F=" + std::to_string(width)), us, 3.0 * static_cast<double>(bytes));
+        cuda.report(at(name, tokens, "F=" + std::to_string(width)), us, 3.0 * static_cast<double>(bytes));
       }
       cuda.release();
     }
@@ -118,7 +138,7 @@ void gathers(Cuda& cuda) {
       p.out = tensor(out + i % copies * bytes, kType, rows, kWidth);
       require(vn_gather_rows(cuda.stream, &p));
     });
-    Cuda::report("gather_rows S=" + std::to_string(rows) + " H=4096", us, 2.0 * static_cast<double>(bytes));
+    cuda.report("gather_rows S=" + std::to_string(rows) + " H=4096", us, 2.0 * static_cast<double>(bytes));
     cuda.release();
   }
 }
@@ -156,7 +176,7 @@ void batches(Cuda& cuda) {
     p.out_row_flags = tensor(cuda.allocate(4 * rows), VN_DTYPE_I32, rows);
     const std::string size = " R=" + std::to_string(rows) + " T=" + std::to_string(tokens);
     double us = cuda.time([&](int64_t) { require(vn_batch_prepare(cuda.stream, &p)); });
-    Cuda::report("batch_prepare" + size, us, static_cast<double>(48 * rows + 24 * tokens));
+    cuda.report("batch_prepare" + size, us, static_cast<double>(48 * rows + 24 * tokens));
 
     auto commit = params_of<vn_batch_commit_params>();
     commit.step_rows = p.step_rows;
@@ -166,7 +186,7 @@ void batches(Cuda& cuda) {
     commit.last_token = p.last_token;
     commit.computed_len = p.computed_len;
     us = cuda.time([&](int64_t) { require(vn_batch_commit(cuda.stream, &commit)); });
-    Cuda::report("batch_commit" + size, us, static_cast<double>(48 * rows));
+    cuda.report("batch_commit" + size, us, static_cast<double>(48 * rows));
     cuda.release();
   }
 }
@@ -174,11 +194,15 @@ void batches(Cuda& cuda) {
 }  // namespace
 
 int main() {
-  Cuda cuda;
-  norms(cuda);
-  heads(cuda);
-  activations(cuda);
-  gathers(cuda);
-  batches(cuda);
+  for (const bool serial : {false, true}) {
+    Cuda cuda(serial);
+    norms(cuda);
+    heads(cuda);
+    activations(cuda);
+    if (serial) continue;
+    tables(cuda);
+    gathers(cuda);
+    batches(cuda);
+  }
   return 0;
 }

@@ -75,7 +75,7 @@ void samplers(Cuda& cuda, int64_t rows, float deviation) {
     }, 10, 9);
     char deviation_text[32];
     std::snprintf(deviation_text, sizeof deviation_text, " deviation=%g", static_cast<double>(deviation));
-    Cuda::report(std::string("sample ") + method.name + " S=" + std::to_string(rows) + deviation_text, us,
+    cuda.report(std::string("sample ") + method.name + " S=" + std::to_string(rows) + deviation_text, us,
                  static_cast<double>(bytes));
   }
   cuda.release();
@@ -98,7 +98,7 @@ void others(Cuda& cuda, int64_t rows) {
       probs.logits = logits_at(i);
       require(vn_logprobs(cuda.stream, &probs));
     }, 10, 9);
-    Cuda::report(name + size, us, static_cast<double>(bytes));
+    cuda.report(name + size, us, static_cast<double>(bytes));
   };
   time_probs("logprobs N=0");
   probs.out_top_ids = tensor(cuda.allocate(4 * rows * kTop), VN_DTYPE_I32, rows, kTop);
@@ -124,7 +124,7 @@ void others(Cuda& cuda, int64_t rows) {
     penalties.logits = logits_at(i);
     require(vn_logits_penalties(cuda.stream, &penalties));
   });
-  Cuda::report("logits_penalties" + size, us, static_cast<double>(bytes));
+  cuda.report("logits_penalties" + size, us, static_cast<double>(bytes));
 
   std::vector<int32_t> positions;
   for (int32_t r = 0; r < rows; ++r) {
@@ -139,7 +139,7 @@ void others(Cuda& cuda, int64_t rows) {
     edits.logits = logits_at(i);
     require(vn_logits_edit(cuda.stream, &edits));
   });
-  Cuda::report("logits_edit 10 a row" + size, us, static_cast<double>(16 * num));
+  cuda.report("logits_edit 10 a row" + size, us, static_cast<double>(16 * num));
 
   std::vector<int32_t> updates = {3, -1, 0, 0};
   for (int32_t i = 0; i < 8192; ++i) updates.insert(updates.end(), {3, i * 13 % 100000, 1, 0});
@@ -149,7 +149,7 @@ void others(Cuda& cuda, int64_t rows) {
   seen.updates = tensor(cuda.allocate(static_cast<int64_t>(updates.size() * 4), updates.data()), VN_DTYPE_I32,
                         seen.num_updates, 4);
   us = cuda.time([&](int64_t) { require(vn_token_counts(cuda.stream, &seen)); });
-  Cuda::report("token_counts prompt=8192 slots=64", us, static_cast<double>(updates.size() * 4 + kVocab * 4));
+  cuda.report("token_counts prompt=8192 slots=64", us, static_cast<double>(updates.size() * 4 + kVocab * 4));
   cuda.release();
 }
 

@@ -1,4 +1,4 @@
-// What the CUDA micro-benchmarks share: a device, buffers, and the time of a call taken by events around many of them.
+// What the CUDA micro-benchmarks share: a device, buffers, and the time of a call, many of which are replayed from a graph.
 #pragma once
 
 #include <algorithm>
@@ -20,11 +20,15 @@ inline void require(int32_t status) {
   std::exit(1);
 }
 
-// A CUDA device; where there is none it says so and ends the program with success.
+// A CUDA device; where there is none it says so and ends the program with success. serial: no kernel begins before the one
+// ahead of it has ended.
 class Cuda {
  public:
-  Cuda() {
-    if (vn_device_create(VN_DEVICE_CUDA, 0, nullptr, &device) != VN_OK) {
+  explicit Cuda(bool serial = false) : serial_(serial) {
+    vn_device_options options{};
+    options.struct_size = sizeof options;
+    options.serial_kernels = serial;
+    if (vn_device_create(VN_DEVICE_CUDA, 0, &options, &device) != VN_OK) {
       std::printf("{\"skipped\": \"%s\"}\n", vn_last_error());
       std::exit(0);
     }
@@ -64,13 +68,17 @@ class Cuda {
     buffers_.clear();
   }
 
-  // Microseconds of a call, median over rounds. call(i) gets a running number, to rotate its buffers by.
+  // Microseconds of a call, median over rounds. call(i) gets a running number, to rotate its buffers by. The calls of a round
+  // are recorded once: what is measured is the device's time, not that of launching from the host.
   double time(const std::function<void(int64_t)>& call, int calls_in_round = 20, int rounds = 15) {
-    int64_t i = 0;
+    vn_graph* graph = nullptr;
+    require(vn_graph_begin(stream));
+    for (int i = 0; i < calls_in_round; ++i) call(i);
+    require(vn_graph_end(stream, &graph));
     const auto one_round = [&] {
       float milliseconds = 0;
       require(vn_event_record(start_, stream));
-      for (int n = 0; n < calls_in_round; ++n) call(i++);
+      require(vn_graph_launch(graph, stream));
       require(vn_event_record(end_, stream));
       require(vn_event_synchronize(end_));
       require(vn_event_elapsed(start_, end_, &milliseconds));
@@ -79,13 +87,15 @@ class Cuda {
     one_round();
     std::vector<double> times;
     for (int n = 0; n < rounds; ++n) times.push_back(one_round());
+    vn_graph_destroy(graph);
     std::sort(times.begin(), times.end());
     return times[times.size() / 2];
   }
 
   // One line of JSON. bytes: what the call has to move.
-  static void report(const std::string& name, double microseconds, double bytes) {
-    std::printf("{\"name\": \"%s\", \"us\": %.2f, \"GB/s\": %.1f}\n", name.c_str(), microseconds, bytes / microseconds * 1e-3);
+  void report(const std::string& name, double microseconds, double bytes) const {
+    std::printf("{\"name\": \"%s%s\", \"us\": %.2f, \"GB/s\": %.1f}\n", name.c_str(), serial_ ? " serial" : "", microseconds,
+                bytes / microseconds * 1e-3);
     std::fflush(stdout);
   }
 
@@ -93,6 +103,7 @@ class Cuda {
   vn_stream* stream = nullptr;
 
  private:
+  bool serial_;
   vn_event* start_ = nullptr;
   vn_event* end_ = nullptr;
   std::vector<vn_buffer*> buffers_;

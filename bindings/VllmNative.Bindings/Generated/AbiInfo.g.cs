@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "9f9134bde4f213f1b1521145a7b20db587c91aeaaa97076b33497a860f45e0cd";
+    public const string HeaderSha256 = "9eda8946fb301a35fbd6b8776ec49484508b903385c2a09c1838e65592d49f75";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;
@@ -28,12 +28,14 @@ internal static unsafe class AbiInfo
         ("vn_library_options.reserved", 12),
         ("vn_library_options.log", 16),
         ("vn_library_options.log_user", 24),
-        ("vn_device_options", 24),
+        ("vn_device_options", 32),
         ("vn_device_options.struct_size", 0),
         ("vn_device_options.num_threads", 4),
         ("vn_device_options.foreign_context", 8),
         ("vn_device_options.isa_limit", 16),
         ("vn_device_options.reserved", 20),
+        ("vn_device_options.serial_kernels", 24),
+        ("vn_device_options.reserved2", 28),
         ("vn_device_info", 168),
         ("vn_device_info.struct_size", 0),
         ("vn_device_info.kind", 4),
@@ -136,12 +138,19 @@ internal static unsafe class AbiInfo
         ("vn_rope_cos_sin_params.positions", 8),
         ("vn_rope_cos_sin_params.inv_freq", 88),
         ("vn_rope_cos_sin_params.out", 168),
-        ("vn_rope_params", 248),
-        ("vn_rope_params.struct_size", 0),
-        ("vn_rope_params.style", 4),
-        ("vn_rope_params.cos_sin", 8),
-        ("vn_rope_params.q", 88),
-        ("vn_rope_params.k", 168),
+        ("vn_rope_cache_write_params", 680),
+        ("vn_rope_cache_write_params.struct_size", 0),
+        ("vn_rope_cache_write_params.style", 4),
+        ("vn_rope_cache_write_params.eps", 8),
+        ("vn_rope_cache_write_params.weight_offset", 12),
+        ("vn_rope_cache_write_params.q", 16),
+        ("vn_rope_cache_write_params.k", 96),
+        ("vn_rope_cache_write_params.v", 176),
+        ("vn_rope_cache_write_params.q_norm", 256),
+        ("vn_rope_cache_write_params.k_norm", 336),
+        ("vn_rope_cache_write_params.cos_sin", 416),
+        ("vn_rope_cache_write_params.slot_mapping", 496),
+        ("vn_rope_cache_write_params.cache", 576),
         ("vn_cache_write_params", 352),
         ("vn_cache_write_params.struct_size", 0),
         ("vn_cache_write_params.reserved", 4),
@@ -265,6 +274,8 @@ internal static unsafe class AbiInfo
             table.Add(("vn_device_options.foreign_context", (byte*)&s.ForeignContext - (byte*)&s));
             table.Add(("vn_device_options.isa_limit", (byte*)&s.IsaLimit - (byte*)&s));
             table.Add(("vn_device_options.reserved", (byte*)&s.Reserved - (byte*)&s));
+            table.Add(("vn_device_options.serial_kernels", (byte*)&s.SerialKernels - (byte*)&s));
+            table.Add(("vn_device_options.reserved2", (byte*)&s.Reserved2 - (byte*)&s));
         }
         {
             DeviceInfo s = default;
@@ -396,13 +407,20 @@ internal static unsafe class AbiInfo
             table.Add(("vn_rope_cos_sin_params.out", (byte*)&s.Out - (byte*)&s));
         }
         {
-            RopeParams s = default;
-            table.Add(("vn_rope_params", sizeof(RopeParams)));
-            table.Add(("vn_rope_params.struct_size", (byte*)&s.StructSize - (byte*)&s));
-            table.Add(("vn_rope_params.style", (byte*)&s.Style - (byte*)&s));
-            table.Add(("vn_rope_params.cos_sin", (byte*)&s.CosSin - (byte*)&s));
-            table.Add(("vn_rope_params.q", (byte*)&s.Q - (byte*)&s));
-            table.Add(("vn_rope_params.k", (byte*)&s.K - (byte*)&s));
+            RopeCacheWriteParams s = default;
+            table.Add(("vn_rope_cache_write_params", sizeof(RopeCacheWriteParams)));
+            table.Add(("vn_rope_cache_write_params.struct_size", (byte*)&s.StructSize - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.style", (byte*)&s.Style - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.eps", (byte*)&s.Eps - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.weight_offset", (byte*)&s.WeightOffset - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.q", (byte*)&s.Q - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.k", (byte*)&s.K - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.v", (byte*)&s.V - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.q_norm", (byte*)&s.QNorm - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.k_norm", (byte*)&s.KNorm - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.cos_sin", (byte*)&s.CosSin - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.slot_mapping", (byte*)&s.SlotMapping - (byte*)&s));
+            table.Add(("vn_rope_cache_write_params.cache", (byte*)&s.Cache - (byte*)&s));
         }
         {
             CacheWriteParams s = default;

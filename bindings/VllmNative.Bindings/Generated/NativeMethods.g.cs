@@ -177,7 +177,7 @@ internal static unsafe partial class NativeMethods
     /// <summary>
     /// out = x / sqrt(mean(x^2) + eps) * (weight + weight_offset), over the last dimension, computed in f32.
     /// With a residual: residual += x first, and the residual is normalised. x, residual and out may have different dtypes;
-    /// out may be x. Rank 2 [T, H], or rank 3 [T, heads, D] with any token and head stride: per-head q/k norm, in place.
+    /// out may be x.
     /// </summary>
     [LibraryImport(Library)]
     internal static partial int vn_rms_norm(StreamHandle stream, RmsNormParams* parameters);
@@ -200,13 +200,20 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library)]
     internal static partial int vn_rope_cos_sin(StreamHandle stream, RopeCosSinParams* parameters);
 
-    /// <summary>Rotates the first rot dimensions of each head of q and k, in place, in f32.</summary>
+    /// <summary>
+    /// All that stands between a merged q, k, v projection and attention. Each head of q and of k is normalised, where a norm's
+    /// weight is given, as vn_rms_norm does a row; then the pairs of its first rot dimensions are turned by the table's angles:
+    /// (a, b) -&gt; (a cos - b sin, b cos + a sin). q is changed in place. k so changed and v as it is are written to slot
+    /// slot_mapping[t] of the cache, and both stay as they were in the projection; a slot outside the pool is skipped.
+    /// Arithmetic is f32. A head is rounded to q's dtype after its norm and after its rotation, then converted to the cache's as
+    /// vn_cache_write does: the CPU's bits are those of the steps done one operation at a time.
+    /// </summary>
     [LibraryImport(Library)]
-    internal static partial int vn_rope(StreamHandle stream, RopeParams* parameters);
+    internal static partial int vn_rope_cache_write(StreamHandle stream, RopeCacheWriteParams* parameters);
 
     /// <summary>
-    /// reshape-and-cache: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. An F8_E4M3 cache
-    /// stores x / scale to nearest even; what is beyond +-448 becomes +-448, NaN stays NaN.
+    /// reshape-and-cache alone: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. An F8_E4M3
+    /// cache stores x / scale to nearest even; what is beyond +-448 becomes +-448, NaN stays NaN.
     /// </summary>
     [LibraryImport(Library)]
     internal static partial int vn_cache_write(StreamHandle stream, CacheWriteParams* parameters);

@@ -78,6 +78,12 @@ internal unsafe struct DeviceOptions
 
     /// <summary>The C field reserved (int32_t).</summary>
     public int Reserved;
+
+    /// <summary>CUDA: 1 = no kernel begins before the one ahead of it has ended; for measuring</summary>
+    public int SerialKernels;
+
+    /// <summary>The C field reserved2 (int32_t).</summary>
+    public int Reserved2;
 }
 
 /// <summary>The C struct vn_device_info.</summary>
@@ -353,7 +359,7 @@ internal unsafe struct EmbeddingParams
 /// <summary>
 /// out = x / sqrt(mean(x^2) + eps) * (weight + weight_offset), over the last dimension, computed in f32.
 /// With a residual: residual += x first, and the residual is normalised. x, residual and out may have different dtypes;
-/// out may be x. Rank 2 [T, H], or rank 3 [T, heads, D] with any token and head stride: per-head q/k norm, in place.
+/// out may be x.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct RmsNormParams
@@ -373,16 +379,16 @@ internal unsafe struct RmsNormParams
     /// <summary>The C field reserved (int32_t).</summary>
     public int Reserved;
 
-    /// <summary>[T, H] or [T, heads, D]</summary>
+    /// <summary>[T, H]</summary>
     public NativeTensor X;
 
-    /// <summary>[H] or [D], F32, F16, BF16</summary>
+    /// <summary>[H] F32, F16, BF16</summary>
     public NativeTensor Weight;
 
     /// <summary>absent, or [T, H] in and out</summary>
     public NativeTensor Residual;
 
-    /// <summary>The C field out (vn_tensor).</summary>
+    /// <summary>[T, H]</summary>
     public NativeTensor Out;
 }
 
@@ -447,12 +453,19 @@ internal unsafe struct RopeCosSinParams
     public NativeTensor Out;
 }
 
-/// <summary>Rotates the first rot dimensions of each head of q and k, in place, in f32.</summary>
+/// <summary>
+/// All that stands between a merged q, k, v projection and attention. Each head of q and of k is normalised, where a norm's
+/// weight is given, as vn_rms_norm does a row; then the pairs of its first rot dimensions are turned by the table's angles:
+/// (a, b) -&gt; (a cos - b sin, b cos + a sin). q is changed in place. k so changed and v as it is are written to slot
+/// slot_mapping[t] of the cache, and both stay as they were in the projection; a slot outside the pool is skipped.
+/// Arithmetic is f32. A head is rounded to q's dtype after its norm and after its rotation, then converted to the cache's as
+/// vn_cache_write does: the CPU's bits are those of the steps done one operation at a time.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
-internal unsafe struct RopeParams
+internal unsafe struct RopeCacheWriteParams
 {
     /// <summary>Every field zero but the size; <c>default</c> leaves that zero too and is refused.</summary>
-    public RopeParams() => StructSize = (uint)sizeof(RopeParams);
+    public RopeCacheWriteParams() => StructSize = (uint)sizeof(RopeCacheWriteParams);
 
     /// <summary>The struct's size in bytes.</summary>
     public uint StructSize;
@@ -460,19 +473,40 @@ internal unsafe struct RopeParams
     /// <summary>VN_ROPE_...; 0 = NEOX</summary>
     public int Style;
 
-    /// <summary>[T, rot] F32</summary>
-    public NativeTensor CosSin;
+    /// <summary>of both norms, as is weight_offset</summary>
+    public float Eps;
 
-    /// <summary>[T, q heads, D], any token stride</summary>
+    /// <summary>The C field weight_offset (float).</summary>
+    public float WeightOffset;
+
+    /// <summary>[T, q heads, D] F32, F16, BF16, any token and head stride; in and out</summary>
     public NativeTensor Q;
 
-    /// <summary>[T, kv heads, D], any token stride; may be absent</summary>
+    /// <summary>[T, kv heads, D], q's dtype; D = the cache's key_dim, 1..256</summary>
     public NativeTensor K;
+
+    /// <summary>[T, kv heads, value_dim], q's dtype; value_dim 1..256</summary>
+    public NativeTensor V;
+
+    /// <summary>absent, or [D] F32, F16, BF16</summary>
+    public NativeTensor QNorm;
+
+    /// <summary>the same</summary>
+    public NativeTensor KNorm;
+
+    /// <summary>[T, rot] F32 of vn_rope_cos_sin, rot even and at most D; rot 0 turns nothing</summary>
+    public NativeTensor CosSin;
+
+    /// <summary>[T] i64</summary>
+    public NativeTensor SlotMapping;
+
+    /// <summary>The C field cache (vn_kv_cache).</summary>
+    public KvCacheView Cache;
 }
 
 /// <summary>
-/// reshape-and-cache: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. An F8_E4M3 cache
-/// stores x / scale to nearest even; what is beyond +-448 becomes +-448, NaN stays NaN.
+/// reshape-and-cache alone: writes token t's K and V to slot slot_mapping[t]; a slot outside the pool is skipped. An F8_E4M3
+/// cache stores x / scale to nearest even; what is beyond +-448 becomes +-448, NaN stays NaN.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct CacheWriteParams

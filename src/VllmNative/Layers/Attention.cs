@@ -2,7 +2,7 @@ using VllmNative.Tensors;
 
 namespace VllmNative.Layers;
 
-/// <summary>Self-attention over the paged KV cache: merged projection, optional q/k norm, rotation, cache write, attention, output projection.</summary>
+/// <summary>Self-attention over the paged KV cache: merged projection; optional q/k norm, rotation and cache write in one operation; attention; output projection.</summary>
 internal sealed class Attention(
     int layer,
     AttentionShape shape,
@@ -25,12 +25,21 @@ internal sealed class Attention(
         Tensor q = qkvBuffer.Heads(0, shape.QueryHeads, shape.HeadDim);
         Tensor k = qkvBuffer.Heads(shape.QuerySize, shape.KvHeads, shape.HeadDim);
         Tensor v = qkvBuffer.Heads(shape.QuerySize + shape.KvSize, shape.KvHeads, shape.HeadDim);
-        qNorm?.ForwardHeads(context, q);
-        kNorm?.ForwardHeads(context, k);
-        rotary.Apply(context, q, k);
-
         ref readonly var cache = ref context.Kv.ViewOf(layer);
-        context.Device.CacheWrite(k, v, context.SlotMapping, cache);
+        context.Device.RopeCacheWrite(
+            new RopeCacheWriteInputs
+            {
+                Query = q,
+                Key = k,
+                Value = v,
+                QueryNorm = qNorm?.Weight ?? default,
+                KeyNorm = kNorm?.Weight ?? default,
+                Eps = (qNorm ?? kNorm)?.Eps ?? 0,
+                CosSin = rotary.Table(context.NumTokens),
+                Style = RotaryEmbedding.Style,
+                SlotMapping = context.SlotMapping,
+            },
+            cache);
         context.Device.PagedAttention(
             new AttentionInputs
             {

@@ -2,9 +2,12 @@ using VllmNative.Tensors;
 
 namespace VllmNative.Layers;
 
-/// <summary>Rotary position embedding: cosines and sines once a step, the rotation in each layer.</summary>
+/// <summary>Rotary position embedding: cosines and sines once a step; each layer's <see cref="Attention"/> turns its heads by them.</summary>
 internal sealed class RotaryEmbedding : IDisposable
 {
+    /// <summary>Which dimensions of a head turn together.</summary>
+    internal const RopeStyle Style = RopeStyle.NeoX;
+
     private readonly Parameter _inverseFrequencies;
     private readonly DeviceBuffer _cosSin;
     private readonly int _rotaryDim;
@@ -22,19 +25,16 @@ internal sealed class RotaryEmbedding : IDisposable
         _cosSin = device.Allocate((long)maxTokens * _rotaryDim * sizeof(float));
     }
 
+    /// <summary>The step's cosines and sines [tokens, rotated dimensions].</summary>
+    internal Tensor Table(int tokens) => Tensor.Matrix(_cosSin.Data, DataType.Float32, tokens, _rotaryDim);
+
     /// <summary>Computes the tables of this step's positions.</summary>
     internal void Prepare(in ForwardContext context) =>
         context.Device.RopeCosSin(context.Positions, _inverseFrequencies.Tensor, Table(context.NumTokens), _scale);
-
-    /// <summary>Rotates q and k [tokens, heads, dim] in place.</summary>
-    internal void Apply(in ForwardContext context, Tensor q, Tensor k) =>
-        context.Device.Rope(Table(context.NumTokens), q, k, RopeStyle.NeoX);
 
     public void Dispose()
     {
         _inverseFrequencies.Dispose();
         _cosSin.Dispose();
     }
-
-    private Tensor Table(int tokens) => Tensor.Matrix(_cosSin.Data, DataType.Float32, tokens, _rotaryDim);
 }

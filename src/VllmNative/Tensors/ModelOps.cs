@@ -58,16 +58,23 @@ internal static unsafe class ModelOps
         Status.Check(NativeMethods.vn_rope_cos_sin(device.Stream, &p));
     }
 
-    internal static void Rope(this Device device, Tensor cosSin, Tensor q, Tensor k, RopeStyle style)
+    /// <summary>Norm and rotation of q and k heads, and the write of k and v into the cache.</summary>
+    internal static void RopeCacheWrite(this Device device, in RopeCacheWriteInputs inputs, in KvCacheView cache)
     {
-        var p = new RopeParams { CosSin = cosSin.ToNative(), Q = q.ToNative(), K = k.ToNative(), Style = (int)style };
-        Status.Check(NativeMethods.vn_rope(device.Stream, &p));
-    }
-
-    internal static void CacheWrite(this Device device, Tensor key, Tensor value, Tensor slotMapping, in KvCacheView cache)
-    {
-        var p = new CacheWriteParams { Key = key.ToNative(), Value = value.ToNative(), SlotMapping = slotMapping.ToNative(), Cache = cache };
-        Status.Check(NativeMethods.vn_cache_write(device.Stream, &p));
+        var p = new RopeCacheWriteParams
+        {
+            Q = inputs.Query.ToNative(),
+            K = inputs.Key.ToNative(),
+            V = inputs.Value.ToNative(),
+            QNorm = inputs.QueryNorm.ToNative(),
+            KNorm = inputs.KeyNorm.ToNative(),
+            CosSin = inputs.CosSin.ToNative(),
+            SlotMapping = inputs.SlotMapping.ToNative(),
+            Cache = cache,
+            Style = (int)inputs.Style,
+            Eps = inputs.Eps,
+        };
+        Status.Check(NativeMethods.vn_rope_cache_write(device.Stream, &p));
     }
 
     internal static void PagedAttention(this Device device, in AttentionInputs inputs, in KvCacheView cache)

@@ -16,7 +16,7 @@ public sealed class FaultTests
     [InlineData("embedding")]
     [InlineData("gemm")]
     [InlineData("attention_paged")]
-    [InlineData("cache_write")]
+    [InlineData("rope_cache_write")]
     [InlineData("batch_prepare")]
     [InlineData("batch_commit")]
     [InlineData("sample")]

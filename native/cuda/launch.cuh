@@ -1,0 +1,53 @@
+// Launching kernels. On Hopper (capability 90) a kernel launched by launch_overlapped may begin while the one ahead of it in
+// its stream still runs (programmatic dependent launch): its launch and its first instructions cost no time of their own.
+//
+// Such a kernel must, in every thread, call await_earlier_kernels() before it reads or writes anything that a kernel may
+// write, or writes anything that one may read: weights alone may be touched before. The wait ends when the kernel ahead has
+// ended and its writes are visible; since that one waited too, all earlier work is done then. release_next_kernel() lets the
+// next one begin; it may come first, since that one waits as well. Both compile to nothing on older chips, and do nothing in
+// a kernel that was launched without overlap (vn_device_options.serial_kernels).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <type_traits>
+
+#include "cuda/check.h"
+#include "cuda/stream.h"
+
+namespace vn::cuda {
+
+__device__ __forceinline__ void await_earlier_kernels() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+__device__ __forceinline__ void release_next_kernel() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Starts to bring the cache line of an address into L2.
+__device__ __forceinline__ void prefetch(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address)));
+}
+
+// what: "op: launch", for the message of a failure. No dynamic shared memory.
+template <typename... Params>
+void launch_overlapped(const char* what, const Stream& stream, void (*kernel)(Params...), dim3 grid, unsigned threads,
+                       const std::type_identity_t<Params>&... arguments) {
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.stream = stream.handle;
+  config.attrs = &overlap;
+  config.numAttrs = stream.device.state->overlaps_kernels ? 1 : 0;
+  check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
+}
+
+}  // namespace vn::cuda
