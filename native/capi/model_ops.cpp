@@ -19,6 +19,14 @@ void check_weight(const Checker& check, const vn_stream* stream, const char* nam
   }
 }
 
+void check_gemm(const Checker& check, const vn_stream* stream, const vn_gemm_params& p) {
+  check_weight(check, stream, "weight", p.weight);
+  if (p.weight->use != VN_WEIGHT_GEMM) vn::fail(VN_UNSUPPORTED, "%s: weight was not created with VN_WEIGHT_GEMM", check.op());
+  check.tensor("x", p.x, kFloatTypes, {kAny, p.weight->columns});
+  check.tensor("y", p.y, kFloatTypes, {p.x.shape[0], p.weight->rows});
+  if (vn::present(p.bias)) check.tensor("bias", p.bias, kFloatTypes, {p.weight->rows}, Layout::kDense);
+}
+
 // [T, heads, dim] with dense heads: the token stride is free.
 void check_heads(const Checker& check, const char* name, const vn_tensor& t, int64_t tokens, int64_t heads, int64_t dim) {
   check.tensor(name, t, kFloatTypes, {tokens, heads, dim});
@@ -51,11 +59,7 @@ int32_t vn_rms_norm(vn_stream* stream, const vn_rms_norm_params* params) {
 
 int32_t vn_gemm(vn_stream* stream, const vn_gemm_params* params) {
   return vn::run_op("gemm", &BackendTable::gemm, stream, params, [&](const Checker& check, vn_gemm_params& p) {
-    check_weight(check, stream, "weight", p.weight);
-    if (p.weight->use != VN_WEIGHT_GEMM) vn::fail(VN_UNSUPPORTED, "gemm: weight was not created with VN_WEIGHT_GEMM");
-    check.tensor("x", p.x, kFloatTypes, {kAny, p.weight->columns});
-    check.tensor("y", p.y, kFloatTypes, {p.x.shape[0], p.weight->rows});
-    if (vn::present(p.bias)) check.tensor("bias", p.bias, kFloatTypes, {p.weight->rows}, Layout::kDense);
+    check_gemm(check, stream, p);
     check.workspace(p.workspace, p.workspace_bytes,
                     stream->device->table->gemm_workspace_size(p.weight->impl, p.x.dtype, p.x.shape[0]));
   }, [](const vn_gemm_params& p) { return p.y; });
@@ -68,6 +72,25 @@ int32_t vn_gemm_workspace_size(const vn_weight* weight, int32_t x_dtype, int64_t
     check.pointer("out_bytes", out_bytes);
     check.range("max_rows", max_rows, 0, int64_t{1} << 31);
     *out_bytes = weight->device->table->gemm_workspace_size(weight->impl, x_dtype, max_rows);
+  });
+}
+
+int32_t vn_gemm_tune(vn_stream* stream, const vn_gemm_params* params) {
+  return vn::run_op("gemm_tune", &BackendTable::gemm_tune, stream, params, [&](const Checker& check, vn_gemm_params& p) {
+    check_gemm(check, stream, p);
+    check.workspace(p.workspace, p.workspace_bytes,
+                    stream->device->table->gemm_tune_workspace_size(p.weight->impl, p.x.dtype, p.y.dtype, p.x.shape[0]));
+  });
+}
+
+int32_t vn_gemm_tune_workspace_size(const vn_weight* weight, int32_t x_dtype, int32_t y_dtype, int64_t rows,
+                                    int64_t* out_bytes) {
+  return vn::guard([&] {
+    const Checker check("gemm_tune_workspace_size");
+    check.pointer("weight", weight);
+    check.pointer("out_bytes", out_bytes);
+    check.range("rows", rows, 0, int64_t{1} << 31);
+    *out_bytes = weight->device->table->gemm_tune_workspace_size(weight->impl, x_dtype, y_dtype, rows);
   });
 }
 

@@ -14,6 +14,7 @@
   X(embedding, vn_embedding_params)                 \
   X(rms_norm, vn_rms_norm_params)                   \
   X(gemm, vn_gemm_params)                           \
+  X(gemm_tune, vn_gemm_params)                      \
   X(rope_cos_sin, vn_rope_cos_sin_params)           \
   X(rope_cache_write, vn_rope_cache_write_params)   \
   X(cache_write, vn_cache_write_params)             \
@@ -76,6 +77,7 @@ struct BackendTable {
   int64_t (*weight_bytes)(void* weight);
 
   int64_t (*gemm_workspace_size)(void* weight, int32_t x_dtype, int64_t max_rows);
+  int64_t (*gemm_tune_workspace_size)(void* weight, int32_t x_dtype, int32_t y_dtype, int64_t rows);
   int64_t (*attention_workspace_size)(void* device, int64_t max_tokens, int32_t q_heads, int32_t value_dim,
                                       int64_t max_seq_len);
   int64_t (*sample_workspace_size)(void* device, int64_t max_rows, int64_t vocab_size);

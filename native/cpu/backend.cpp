@@ -196,6 +196,7 @@ BackendTable make_table() {
   table.gemm_workspace_size = [](void* weight, int32_t x_dtype, int64_t max_rows) {
     return cpu::gemm_workspace_size(*static_cast<Weight*>(weight), x_dtype, max_rows);
   };
+  table.gemm_tune_workspace_size = [](void*, int32_t, int32_t, int64_t) { return int64_t{0}; };
   table.attention_workspace_size = [](void* device, int64_t tokens, int32_t heads, int32_t dim, int64_t length) {
     return cpu::attention_workspace_size(device_of(device), tokens, heads, dim, length);
   };

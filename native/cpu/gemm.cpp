@@ -203,4 +203,7 @@ void gemm(Device& device, const vn_gemm_params& params) {
   call.multiply();
 }
 
+// The instruction set decides alone; there is nothing to choose.
+void gemm_tune(Device&, const vn_gemm_params&) {}
+
 }  // namespace vn::cpu

@@ -1,6 +1,11 @@
 // vn_attention_paged on CUDA: reads the arguments, and chooses kernels from what the host knows (bounds, dtypes, alignment).
 // Each row of a batch is computed by exactly one kernel; rows choose on the device, so that a captured graph stays right
 // when lengths change.
+//
+// On a batch-invariant device one kernel computes every row, long or short: the tiled one where it was built for the dtypes and
+// dimensions, else the plain one. Both add up a token's keys in tiles at fixed positions of the sequence, in order, each
+// query by itself, so that neither its neighbours nor the cutting into chunks can show; the split-KV kernel cuts where
+// the batch's total length says. The price is decode over long contexts, which one block does for each row and KV head.
 #include "cuda/attention.h"
 
 #include <algorithm>
@@ -77,7 +82,7 @@ void attention_paged(const Stream& stream, const vn_attention_params& p) {
   args.partials = static_cast<float*>(p.workspace);
   args.pieces = static_cast<char*>(p.workspace) + decode_partial_bytes(processors, args.value_dim);
 
-  const bool decode = decode_supports(args);
+  const bool decode = !stream.device.state->deterministic && decode_supports(args);
   const bool all_decode = decode && is_short(args.max_query_len, args.group);
   if (decode) launch_attention_decode(args, processors, stream.handle);
   if (all_decode) return;

@@ -1,4 +1,4 @@
-// Warp-level pieces of the tuned attention kernels: mma.m16n8k16 on F16 or BF16, its fragments, sums over their rows.
+// Warp-level pieces of the tuned attention kernels beside mma itself: its fragments, sums over their rows.
 // Fragments: lane = 4 g + t. An accumulator c[4] holds rows g (c[0], c[1]) and g + 8 (c[2], c[3]), columns 2 t and 2 t + 1.
 #pragma once
 
@@ -8,24 +8,11 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "cuda/warp_mma.cuh"
+
 namespace vn::cuda {
 
 constexpr unsigned kAllLanes = 0xffffffffu;
-
-template <typename T>
-__device__ inline void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  if constexpr (std::is_same_v<T, __half>) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-  } else {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-  }
-}
 
 // Two floats, rounded; the first in the lower half.
 template <typename T>

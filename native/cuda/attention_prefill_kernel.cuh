@@ -166,7 +166,9 @@ __device__ void soften(State<kDim>& s, int r, Scores& score, bool masked, int st
     float correction[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float base = fmaxf(s.largest[r][half], largest[half]);
+      // Of this row alone: a neighbour that makes the warp come here must not show in its bits.
+      const bool grown = largest[half] > s.largest[r][half] + kSlack;
+      const float base = grown ? largest[half] : s.largest[r][half];
       correction[half] = weight_of(s.largest[r][half], base);
       s.largest[r][half] = base;
       s.weight[r][half] *= correction[half];
@@ -304,6 +306,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_prefil
   }
   const int warp_first = u.position(warp_row, a.group);
   const int warp_last = u.position(warp_row + 16 * kRowTiles<kDim> - 1, a.group);
+  const bool idle = u.first + warp_row >= u.rows;  // the row ends before this warp's part of the tile
   const float factor = a.softcap > 0.0f ? a.scale / a.softcap : a.scale * kLog2OfE;
   const float cap = a.softcap > 0.0f ? a.softcap * kLog2OfE : 0.0f;
 
@@ -315,7 +318,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_prefil
       look_up(t + 2);
     }
     const int start = t * kTile;
-    if (start > warp_last || start + kTile <= first_seen(a, warp_first)) continue;  // nothing to see for this warp
+    if (idle || start > warp_last || start + kTile <= first_seen(a, warp_first)) continue;  // nothing for this warp to see
     const bool masked = start + kTile > warp_first + 1 || start < first_seen(a, warp_last);
     Scores score[kRowTiles<kDim>];
     multiply_keys<T, Cache, kDim>(score, query_tile + warp_row * kDim * 2, stage(t));

@@ -14,10 +14,10 @@
 #include "cuda/attention.cuh"
 #include "cuda/attention_mma.cuh"
 #include "cuda/check.h"
+#include "cuda/warp_mma.cuh"
 
 namespace vn::cuda {
 
-constexpr int kChunkBytes = 16;
 constexpr int kWarpTokens = 16;  // tokens of K and V that a warp fetches at a time
 
 template <typename Element>
@@ -33,21 +33,6 @@ using Operand = std::conditional_t<kIsFp8<Cache>, __half, T>;
 // Groups of 16 dimensions that one ldmatrix brings.
 template <typename Cache>
 constexpr int kGroupsPerLoad = kIsFp8<Cache> ? 2 : 1;
-
-// 16 bytes from global to shared memory, past the first-level cache; zeros when not wanted.
-__device__ inline void copy_chunk(uint32_t shared_address, const void* source, bool wanted) {
-  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared_address), "l"(source),
-               "r"(wanted ? kChunkBytes : 0)
-               : "memory");
-}
-__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Waits until at most kPending groups of this thread are under way.
-template <int kPending>
-__device__ inline void wait_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
-
-__device__ inline uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 
 // Byte offset of a chunk in a tile. Eight neighbouring rows at one chunk, and eight neighbouring chunks of one row, fall on
 // eight different groups of banks.

@@ -22,7 +22,9 @@ namespace vn::cuda {
   X(cublasLtMatmulPreferenceCreate)   \
   X(cublasLtMatmulPreferenceDestroy)  \
   X(cublasLtMatmulPreferenceSetAttribute) \
-  X(cublasLtMatmulAlgoGetHeuristic)
+  X(cublasLtMatmulAlgoGetHeuristic)       \
+  X(cublasLtMatmulAlgoCheck)              \
+  X(cublasLtMatmulAlgoConfigGetAttribute)
 
 struct CublasLt {
 #define VN_CUBLASLT_FUNCTION(name) decltype(&::name) name;

@@ -11,13 +11,26 @@
 
 namespace vn::cuda {
 
-DeviceState::DeviceState(int device, CUctx_st* its_context, int multiprocessors, int compute_capability, bool serial_kernels)
+namespace {
+
+int attribute_of(int ordinal, cudaDeviceAttr name) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, name, ordinal), "device_create: cudaDeviceGetAttribute");
+  return value;
+}
+
+}  // namespace
+
+DeviceState::DeviceState(int device, CUctx_st* its_context, const vn_device_options& options)
     : ordinal(device),
       context(its_context),
-      sms(multiprocessors),
-      capability(compute_capability),
-      overlaps_kernels(compute_capability >= 90 && !serial_kernels),
-      gemm_plans(std::make_unique<GemmPlans>()),
+      sms(attribute_of(device, cudaDevAttrMultiProcessorCount)),
+      capability(attribute_of(device, cudaDevAttrComputeCapabilityMajor) * 10 +
+                 attribute_of(device, cudaDevAttrComputeCapabilityMinor)),
+      overlaps_kernels(capability >= 90 && options.serial_kernels == 0),
+      l2_bytes(attribute_of(device, cudaDevAttrL2CacheSize)),
+      deterministic(options.deterministic != 0),
+      gemm_plans(std::make_unique<GemmPlans>(deterministic)),
       weight_staging(std::make_unique<WeightStaging>()) {}
 
 DeviceState::~DeviceState() = default;
@@ -40,16 +53,7 @@ Device* device_create(int32_t ordinal, const vn_device_options& options) {
     fail(VN_NO_DEVICE, "device_create: ordinal is %d, there are %d CUDA devices", ordinal, count);
   }
   CUctx_st* const context = open_context(ordinal, options.foreign_context);
-  int sms = 0;
-  int major = 0;
-  int minor = 0;
-  check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, ordinal), "device_create: cudaDeviceGetAttribute");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal),
-        "device_create: cudaDeviceGetAttribute");
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal),
-        "device_create: cudaDeviceGetAttribute");
-  auto state =
-      std::make_unique<DeviceState>(ordinal, context, sms, major * 10 + minor, options.serial_kernels != 0);
+  auto state = std::make_unique<DeviceState>(ordinal, context, options);
   auto* device = new Device{ordinal, state.get()};
   state.release();
   return device;
@@ -68,7 +72,7 @@ void device_info(const Device& device, vn_device_info& out) {
   size_t total_bytes = 0;
   check(cudaMemGetInfo(&free_bytes, &total_bytes), "device_get_info: cudaMemGetInfo");
   out.ordinal = device.ordinal;
-  out.flags = VN_DEVICE_HAS_GRAPHS | VN_DEVICE_HAS_FP8;
+  out.flags = VN_DEVICE_HAS_GRAPHS | VN_DEVICE_HAS_FP8 | (device.state->deterministic ? VN_DEVICE_BATCH_INVARIANT : 0);
   out.num_threads = properties.multiProcessorCount;
   out.capability = properties.major * 10 + properties.minor;
   out.total_memory = static_cast<int64_t>(total_bytes);

@@ -16,7 +16,7 @@ class WeightStaging;  // weight_staging.h
 
 // What all copies of a Device share; lives as long as the device, which its children keep alive.
 struct DeviceState {
-  DeviceState(int device, CUctx_st* its_context, int multiprocessors, int compute_capability, bool serial_kernels);
+  DeviceState(int device, CUctx_st* its_context, const vn_device_options& options);
   ~DeviceState();
   DeviceState(const DeviceState&) = delete;
   DeviceState& operator=(const DeviceState&) = delete;
@@ -24,8 +24,10 @@ struct DeviceState {
   const int ordinal;
   CUctx_st* const context;  // where everything of the device lives
   const int sms;
-  const int capability;         // major * 10 + minor
-  const bool overlaps_kernels;  // kernels may begin before the one ahead has ended: launch.cuh
+  const int capability;                       // major * 10 + minor
+  const bool overlaps_kernels;                // kernels may begin before the one ahead has ended: launch.cuh
+  const int64_t l2_bytes;                     // the second-level cache
+  const bool deterministic;                   // a row's result never depends on the batch
   std::atomic<const char*> last_op{nullptr};  // launched last: the likely culprit of a fault found while waiting
   const std::unique_ptr<GemmPlans> gemm_plans;
   const std::unique_ptr<WeightStaging> weight_staging;

@@ -1,26 +1,30 @@
-// y = x W^T + bias: which kernel computes it. The choice looks at shapes, dtypes and alignment only, never at values:
-//   1. skinny (gemm_skinny.cu): up to kSkinnyAuto rows and a matrix small enough that cuBLASLt leaves bandwidth unused
-//      (measured on an H100 at M = 1: 2.1 TB/s on 4096 x 4096, 2.8 TB/s on 28672 x 4096);
+// y = x W^T + bias: which kernel computes it. The choice looks at shapes, dtypes, alignment and what vn_gemm_tune has measured,
+// never at values:
+//   1. skinny (gemm_skinny.cu): few rows of x and a matrix small enough that cuBLASLt leaves bandwidth unused;
 //   2. cuBLASLt (gemm_plans.cpp): x and W of one dtype, y of that dtype or F32;
 //   3. plain (gemm_plain.cu): everything else, and what cuBLASLt has no algorithm for (odd alignment).
+// A batch-invariant device has no choice by the row count: 2 where everything is 16-byte aligned, with one algorithm for all
+// row counts, else 3.
 #include "cuda/gemm.h"
 
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/handles.h"
+#include "cuda/check.h"
 #include "cuda/convert.h"
 #include "cuda/gemm_plans.h"
+#include "cuda/gemm_trial.h"
 #include "cuda/ops.h"
 #include "cuda/weight.h"
 
 namespace vn::cuda {
 namespace {
 
-// vn_gemm_params.reserved of tests and benchmarks: one kernel, or an error where it cannot.
-enum Force : int32_t { kAny = 0, kCublasLt = 1, kSkinny = 2, kPlain = 3 };
-
-constexpr int64_t kSkinnyAuto = 4;
-constexpr int64_t kSkinnyElements = int64_t{64} << 20;  // of W
+// Where nothing was measured. An H200 computes one row faster by the skinny kernel up to Llama-8B's gate-up, two up to
+// 4096 x 4096. Three are of one bucket with four, which are not faster, and a padded batch must have the bits of its bucket.
+constexpr int64_t kSkinnyElements = int64_t{64} << 20;  // of W, at one row
+constexpr int64_t kFewSkinnyElements = int64_t{16} << 20;
+constexpr int64_t kFewSkinnyRows = 2;
 constexpr int64_t kBiasAlignment = 256;
 
 bool cublas_takes(int32_t x_dtype, int32_t w_dtype) { return x_dtype == w_dtype; }
@@ -30,20 +34,31 @@ bool cublas_takes(const GemmProblem& p) {
 }
 
 bool prefers_skinny(const GemmProblem& p) {
-  return p.m <= kSkinnyAuto && p.n * p.k <= kSkinnyElements && can_skinny(p);
+  return p.m == 1 ? p.n * p.k <= kSkinnyElements : p.m <= kFewSkinnyRows && p.n * p.k <= kFewSkinnyElements;
 }
+
+// How a batch-invariant device may use cuBLASLt: a row alone must not be better aligned than the same row among others.
+bool aligned(const GemmProblem& p) {
+  const GemmKey key = gemm_key(p, p.m);
+  return key.x_alignment == 16 && key.w_alignment == 16 && key.y_alignment == 16 && p.n * dtype_size(p.y_dtype) % 16 == 0;
+}
+
+int64_t cublas_workspace(const DeviceState& state) { return state.deterministic ? 0 : kCublasWorkspace; }
 
 // cuBLASLt adds a bias of y's dtype. Another one is converted first, behind cuBLASLt's part of the workspace: exact where
 // y is F32, else the bias is rounded once more than the CPU rounds it.
-bool launch_cublas(GemmProblem p, DeviceState& state, void* workspace, cudaStream_t stream) {
+GemmProblem with_fitting_bias(GemmProblem p, const DeviceState& state, void* workspace, cudaStream_t stream) {
   const bool fits = p.bias_dtype == p.y_dtype && reinterpret_cast<uintptr_t>(p.bias) % 16 == 0;
-  if (p.bias && !fits) {
-    void* converted = static_cast<char*>(workspace) + kCublasWorkspace;
-    launch_convert({p.bias, converted, p.bias_dtype, p.y_dtype, p.n}, stream);
-    p.bias = converted;
-    p.bias_dtype = p.y_dtype;
-  }
-  return state.gemm_plans->launch(p, workspace, stream);
+  if (!p.bias || fits) return p;
+  void* converted = static_cast<char*>(workspace) + cublas_workspace(state);
+  launch_convert({p.bias, converted, p.bias_dtype, p.y_dtype, p.n}, stream);
+  p.bias = converted;
+  p.bias_dtype = p.y_dtype;
+  return p;
+}
+
+bool launch_cublas(const GemmProblem& p, DeviceState& state, void* workspace, cudaStream_t stream) {
+  return state.gemm_plans->launch(with_fitting_bias(p, state, workspace, stream), workspace, stream);
 }
 
 [[noreturn]] void cannot(const char* kernel, const GemmProblem& p) {
@@ -53,28 +68,22 @@ bool launch_cublas(GemmProblem p, DeviceState& state, void* workspace, cudaStrea
 }
 
 void force(int32_t which, const GemmProblem& p, DeviceState& state, void* workspace, cudaStream_t stream) {
-  switch (which) {
-    case kCublasLt:
+  switch (static_cast<GemmKernel>(which)) {
+    case GemmKernel::kCublasLt:
       if (!cublas_takes(p) || !launch_cublas(p, state, workspace, stream)) cannot("cuBLASLt", p);
       return;
-    case kSkinny:
+    case GemmKernel::kSkinny:
       if (!can_skinny(p)) cannot("skinny", p);
       return launch_gemm_skinny(p, state.sms, stream);
-    case kPlain: return launch_gemm_plain(p, stream);
+    case GemmKernel::kPlain: return launch_gemm_plain(p, stream);
     default: fail(VN_INVALID_ARGUMENT, "gemm: reserved is %d, expected 0", which);
   }
 }
 
-}  // namespace
+const Weight& weight_of(const vn_gemm_params& params) { return *static_cast<const Weight*>(params.weight->impl); }
 
-// Independent of max_rows: captured graphs of all row counts share one workspace.
-int64_t gemm_workspace_size(const Weight& weight, int32_t x_dtype, int64_t) {
-  if (!cublas_takes(x_dtype, weight.dtype)) return 0;
-  return kCublasWorkspace + (weight.rows * 4 + kBiasAlignment - 1) / kBiasAlignment * kBiasAlignment;
-}
-
-void gemm(const Stream& stream, const vn_gemm_params& params) {
-  const Weight& weight = *static_cast<const Weight*>(params.weight->impl);
+GemmProblem problem_of(const vn_gemm_params& params, const DeviceState& state) {
+  const Weight& weight = weight_of(params);
   GemmProblem problem{};
   problem.x = params.x.data;
   problem.w = weight.data;
@@ -89,16 +98,70 @@ void gemm(const Stream& stream, const vn_gemm_params& params) {
   problem.w_dtype = weight.dtype;
   problem.bias_dtype = params.bias.dtype;
   problem.y_dtype = params.y.dtype;
-  if (problem.m == 0) return;
-  if (problem.m == 1) {  // a single row may have any stride
+  if (problem.m == 1 && !state.deterministic) {  // a single row may have any stride
     problem.x_stride = problem.k;
     problem.y_stride = problem.n;
   }
+  return problem;
+}
+
+// The same bits for a row of x whatever rows it comes with.
+void gemm_invariant(const GemmProblem& problem, DeviceState& state, void* workspace, cudaStream_t stream) {
+  if (cublas_takes(problem) && aligned(problem) && launch_cublas(problem, state, workspace, stream)) return;
+  launch_gemm_plain(problem, stream);
+}
+
+int64_t padded_bias_bytes(const Weight& weight) {
+  return (weight.rows * 4 + kBiasAlignment - 1) / kBiasAlignment * kBiasAlignment;
+}
+
+}  // namespace
+
+// Independent of max_rows: captured graphs of all row counts share one workspace.
+int64_t gemm_workspace_size(const Weight& weight, int32_t x_dtype, int64_t) {
+  if (!cublas_takes(x_dtype, weight.dtype)) return 0;
+  return cublas_workspace(*weight.device.state) + padded_bias_bytes(weight);
+}
+
+// The scratch memory of the trials lies behind vn_gemm's workspace.
+int64_t gemm_tune_workspace_size(const Weight& weight, int32_t x_dtype, int32_t y_dtype, int64_t rows) {
+  const DeviceState& state = *weight.device.state;
+  const int64_t workspace = gemm_workspace_size(weight, x_dtype, rows);
+  if (workspace == 0 || state.deterministic) return workspace;
+  int64_t y_bytes = 0;
+  if (__builtin_mul_overflow(weight.rows * dtype_size(y_dtype), rows, &y_bytes) || y_bytes > INT64_MAX / 2) return INT64_MAX;
+  return workspace + GemmTrial::scratch_bytes(state.l2_bytes, y_bytes);
+}
+
+void gemm(const Stream& stream, const vn_gemm_params& params) {
   DeviceState& state = *stream.device.state;
-  if (params.reserved != kAny) return force(params.reserved, problem, state, params.workspace, stream.handle);
-  if (prefers_skinny(problem)) return launch_gemm_skinny(problem, state.sms, stream.handle);
+  const GemmProblem problem = problem_of(params, state);
+  if (problem.m == 0) return;
+  if (params.reserved != 0) return force(params.reserved, problem, state, params.workspace, stream.handle);
+  if (state.deterministic) return gemm_invariant(problem, state, params.workspace, stream.handle);
+  if (can_skinny(problem)) {
+    const GemmKernel measured = state.gemm_plans->measured(problem);
+    if (measured == GemmKernel::kSkinny || (measured == GemmKernel::kAny && prefers_skinny(problem))) {
+      return launch_gemm_skinny(problem, state.sms, stream.handle);
+    }
+  }
   if (cublas_takes(problem) && launch_cublas(problem, state, params.workspace, stream.handle)) return;
   launch_gemm_plain(problem, stream.handle);
+}
+
+void gemm_tune(const Stream& stream, const vn_gemm_params& params) {
+  DeviceState& state = *stream.device.state;
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream.handle, &capture), "gemm_tune: cudaStreamIsCapturing");
+  if (capture != cudaStreamCaptureStatusNone) {
+    fail(VN_UNSUPPORTED, "gemm_tune: the stream is recorded into a graph, expected one that runs: timing needs results");
+  }
+  const GemmProblem problem = problem_of(params, state);
+  if (problem.m == 0 || state.deterministic || !cublas_takes(problem) || problem.y_stride < problem.n) return;
+  const GemmProblem fitting = with_fitting_bias(problem, state, params.workspace, stream.handle);
+  const auto scratch = static_cast<char*>(params.workspace) + gemm_workspace_size(weight_of(params), problem.x_dtype, problem.m);
+  GemmTrial trial(fitting, scratch, state.l2_bytes, stream.handle);
+  state.gemm_plans->tune(fitting, trial, params.workspace, state.sms, stream.handle);
 }
 
 }  // namespace vn::cuda

@@ -7,6 +7,9 @@
 
 namespace vn::cuda {
 
+// vn_gemm_params.reserved of tests and benchmarks: one kernel, or an error where it cannot.
+enum class GemmKernel : int32_t { kAny = 0, kCublasLt = 1, kSkinny = 2, kPlain = 3 };
+
 // x: [m, k], w: [n, k] without gaps, bias: [n] or null, y: [m, n]; row-major, strides in elements of the dtype.
 struct GemmProblem {
   const void* x;
@@ -25,11 +28,11 @@ struct GemmProblem {
 };
 
 // gemm_skinny.cu: few rows, bf16 or f16 operands of one dtype, 16-byte aligned rows.
-constexpr int64_t kSkinnyRows = 8;
+constexpr int64_t kSkinnyRows = 16;
 bool can_skinny(const GemmProblem& problem);
 void launch_gemm_skinny(const GemmProblem& problem, int sms, cudaStream_t stream);
 
-// gemm_plain.cu: any dtypes, any alignment.
+// gemm_plain.cu: any dtypes, any alignment. A row's result does not depend on the other rows.
 void launch_gemm_plain(const GemmProblem& problem, cudaStream_t stream);
 
 }  // namespace vn::cuda

@@ -1,161 +1,36 @@
-// cuBLASLt counts in columns: y^T [n, m] = (W^T)^T [n, k] x^T [k, m]. So its A is W (transposed), its B is x, its D is y, and
-// leading dimensions are row strides. Accumulation is f32 (f32 operands never become TF32); split-K is allowed where the
-// parts are added in f32 in the workspace, in a fixed order, which excludes atomics and parts rounded to y's dtype.
+// Which algorithm serves which products. Ordinarily rows are bucketed (core/row_buckets.h): one algorithm serves a bucket, the
+// library's first guess until tune() has measured.
 //
-// Rows are bucketed: one algorithm serves a bucket, with descriptors whose row count is set for each call.
+// Batch-invariant devices: a row of y must have the same bits whatever rows it is computed with. A tile kernel adds up each
+// element along K in an order that its configuration fixes (tile, stages, instruction) and that no coordinate of the element
+// enters; what breaks this is another configuration for another row count, and sums divided among blocks. So there is one
+// configuration for all row counts, the library's guess for kInvariantRows, with no split of K, no reduction scheme and no
+// workspace, through which alone blocks could hand on parts of a sum; it is checked beforehand to take every row count.
+// The alternative, cutting products into calls of one fixed row count, would not depend on the library using one kernel for
+// one configuration, but needs copies of the rest of x and y, and reads W once for each cut; the parity tests compare bits at
+// many row counts instead.
 #include "cuda/gemm_plans.h"
 
 #include <cstdio>
+#include <limits>
 
 #include "core/dtype.h"
 #include "core/error.h"
+#include "core/row_buckets.h"
 #include "cuda/cublaslt.h"
+#include "cuda/gemm_trial.h"
 #include "cuda/host.h"
 
 namespace vn::cuda {
 namespace {
 
-constexpr int kCandidates = 8;
-constexpr int64_t kFullAlignment = 16;
+constexpr int kCandidates = 16;
+constexpr int64_t kInvariantRows = 128;  // between a decode batch and a prompt
+constexpr float kClearlyFaster = 0.98f;  // of the time so far; less is noise
 
-cudaDataType type_of(int32_t dtype) {
-  switch (dtype) {
-    case VN_DTYPE_F32: return CUDA_R_32F;
-    case VN_DTYPE_F16: return CUDA_R_16F;
-    case VN_DTYPE_BF16: return CUDA_R_16BF;
-    default: fail(VN_UNSUPPORTED, "gemm: dtype is %s (%d), expected F32, F16 or BF16", dtype_name(dtype), dtype);
-  }
+bool refused(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
 }
-
-// The largest row count that shares an algorithm with m.
-int64_t bucket_of(int64_t m) {
-  int64_t step = 1;
-  if (m > 4096) {
-    step = 1024;
-  } else if (m > 1024) {
-    step = 512;
-  } else if (m > 256) {
-    step = 128;
-  } else if (m > 64) {
-    step = 32;
-  } else if (m > 8) {
-    step = 8;
-  } else if (m > 4) {
-    step = 4;
-  }
-  return (m + step - 1) / step * step;
-}
-
-// Of an address and the distance from row to row: a power of two, at most kFullAlignment.
-int32_t alignment_of(const void* data, int64_t stride, int32_t dtype) {
-  const auto bits = reinterpret_cast<uintptr_t>(data) | static_cast<uintptr_t>(stride * dtype_size(dtype)) |
-                    static_cast<uintptr_t>(kFullAlignment);
-  return static_cast<int32_t>(bits & (~bits + 1));
-}
-
-template <typename Value>
-void set(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t name, const Value& value) {
-  check_cublas(cublaslt().cublasLtMatmulDescSetAttribute(desc, name, &value, sizeof value),
-               "gemm: cublasLtMatmulDescSetAttribute");
-}
-
-template <typename Value>
-void set(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t name, const Value& value) {
-  check_cublas(cublaslt().cublasLtMatrixLayoutSetAttribute(layout, name, &value, sizeof value),
-               "gemm: cublasLtMatrixLayoutSetAttribute");
-}
-
-template <typename Value>
-void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t name, const Value& value) {
-  check_cublas(cublaslt().cublasLtMatmulPreferenceSetAttribute(preference, name, &value, sizeof value),
-               "gemm: cublasLtMatmulPreferenceSetAttribute");
-}
-
-struct Preference {
-  explicit Preference(const GemmKey& key) {
-    check_cublas(cublaslt().cublasLtMatmulPreferenceCreate(&handle), "gemm: cublasLtMatmulPreferenceCreate");
-    set(handle, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(kCublasWorkspace));
-    set(handle, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
-    set(handle, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<uint32_t>(key.w_alignment));
-    set(handle, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<uint32_t>(key.x_alignment));
-    set(handle, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<uint32_t>(key.y_alignment));
-    set(handle, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(key.y_alignment));
-  }
-  ~Preference() { cublaslt().cublasLtMatmulPreferenceDestroy(handle); }
-  Preference(const Preference&) = delete;
-  Preference& operator=(const Preference&) = delete;
-  cublasLtMatmulPreference_t handle = nullptr;
-};
-
-}  // namespace
-
-struct GemmPlan {
-  GemmPlan() = default;
-  ~GemmPlan() {
-    const CublasLt& lib = cublaslt();
-    for (const cublasLtMatrixLayout_t layout : {w, x, y}) {
-      if (layout) lib.cublasLtMatrixLayoutDestroy(layout);
-    }
-    if (product) lib.cublasLtMatmulDescDestroy(product);
-  }
-  GemmPlan(const GemmPlan&) = delete;
-  GemmPlan& operator=(const GemmPlan&) = delete;
-
-  void describe(const GemmKey& key, const void* bias);
-  void choose(cublasLtHandle_t handle, const GemmKey& key);
-  // Sets what differs from call to call.
-  void set_rows(int64_t m, int64_t x_stride, int64_t y_stride);
-
-  cublasLtMatmulDesc_t product = nullptr;
-  cublasLtMatrixLayout_t w = nullptr;
-  cublasLtMatrixLayout_t x = nullptr;
-  cublasLtMatrixLayout_t y = nullptr;
-  cublasLtMatmulAlgo_t algorithm{};
-  bool usable = false;  // there is an algorithm
-};
-
-void GemmPlan::describe(const GemmKey& key, const void* bias) {
-  const CublasLt& lib = cublaslt();
-  const auto m = static_cast<uint64_t>(key.m);
-  const auto n = static_cast<uint64_t>(key.n);
-  const auto k = static_cast<uint64_t>(key.k);
-  check_cublas(lib.cublasLtMatmulDescCreate(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F), "gemm: cublasLtMatmulDescCreate");
-  set(product, CUBLASLT_MATMUL_DESC_TRANSA, static_cast<int32_t>(CUBLAS_OP_T));
-  if (key.bias) {
-    set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<uint32_t>(CUBLASLT_EPILOGUE_BIAS));
-    set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<int32_t>(type_of(key.y_dtype)));
-    set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);  // its alignment matters to the choice
-  }
-  const char* what = "gemm: cublasLtMatrixLayoutCreate";
-  check_cublas(lib.cublasLtMatrixLayoutCreate(&w, type_of(key.dtype), k, n, key.k), what);
-  check_cublas(lib.cublasLtMatrixLayoutCreate(&x, type_of(key.dtype), k, m, key.k), what);
-  check_cublas(lib.cublasLtMatrixLayoutCreate(&y, type_of(key.y_dtype), n, m, key.n), what);
-}
-
-// The heuristics' first answer. The place to time the candidates on rotated operands, should that be worth it.
-void GemmPlan::choose(cublasLtHandle_t handle, const GemmKey& key) {
-  const Preference preference(key);
-  cublasLtMatmulHeuristicResult_t candidates[kCandidates] = {};
-  int found = 0;
-  const cublasStatus_t status = cublaslt().cublasLtMatmulAlgoGetHeuristic(handle, product, w, x, y, y, preference.handle,
-                                                                          kCandidates, candidates, &found);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return;
-  check_cublas(status, "gemm: cublasLtMatmulAlgoGetHeuristic");
-  for (int i = 0; i < found && !usable; ++i) {
-    if (candidates[i].state != CUBLAS_STATUS_SUCCESS) continue;
-    algorithm = candidates[i].algo;
-    usable = true;
-  }
-}
-
-void GemmPlan::set_rows(int64_t m, int64_t x_stride, int64_t y_stride) {
-  set(x, CUBLASLT_MATRIX_LAYOUT_COLS, static_cast<uint64_t>(m));
-  set(x, CUBLASLT_MATRIX_LAYOUT_LD, x_stride);
-  set(y, CUBLASLT_MATRIX_LAYOUT_COLS, static_cast<uint64_t>(m));
-  set(y, CUBLASLT_MATRIX_LAYOUT_LD, y_stride);
-}
-
-namespace {
 
 // Once for each plan: such a product is computed by the plain kernel, far slower.
 void report_unusable(const GemmKey& key) {
@@ -168,60 +43,102 @@ void report_unusable(const GemmKey& key) {
   g_host->log(2, message);
 }
 
+struct TuneReport {
+  int candidates = 0;
+  int winner = -1;  // of cuBLASLt's candidates
+  float first = 0;
+  float best = 0;
+  float skinny = 0;
+};
+
+void report_tuned(const GemmProblem& problem, const TuneReport& report, GemmKernel winner) {
+  char message[256];
+  std::snprintf(message, sizeof message,
+                "gemm_tune: [%lld, %lld] x %lld, %s into %s: %s; cuBLASLt's guess %.2f us, candidate %d of %d %.2f us, "
+                "skinny %.2f us",
+                static_cast<long long>(problem.m), static_cast<long long>(problem.k), static_cast<long long>(problem.n),
+                dtype_name(problem.x_dtype), dtype_name(problem.y_dtype), winner == GemmKernel::kSkinny ? "skinny" : "cuBLASLt",
+                static_cast<double>(report.first), report.winner, report.candidates, static_cast<double>(report.best),
+                static_cast<double>(report.skinny));
+  g_host->log(0, message);
+}
+
 }  // namespace
 
-GemmPlans::GemmPlans() = default;
+GemmPlans::GemmPlans(bool batch_invariant) : batch_invariant_(batch_invariant) {}
 
 GemmPlans::~GemmPlans() {
   plans_.clear();
   if (handle_) cublaslt().cublasLtDestroy(handle_);
 }
 
+GemmKey GemmPlans::key_of(const GemmProblem& problem) const {
+  return gemm_key(problem, batch_invariant_ ? kInvariantRows : row_bucket(problem.m));
+}
+
 GemmPlan& GemmPlans::find(const GemmKey& key, const GemmProblem& problem) {
+  if (!handle_) check_cublas(cublaslt().cublasLtCreate(&handle_), "gemm: cublasLtCreate");
   std::unique_ptr<GemmPlan>& slot = plans_[key];
   if (!slot) {
-    auto plan = std::make_unique<GemmPlan>();
-    plan->describe(key, problem.bias);
-    plan->set_rows(key.m, problem.x_stride, problem.y_stride);
-    plan->choose(handle_, key);
-    if (!plan->usable) report_unusable(key);
+    auto plan = std::make_unique<GemmPlan>(key, problem.bias);
+    const GemmSums sums = batch_invariant_ ? GemmSums::kOfOneBlock : GemmSums::kRepeatable;
+    const std::vector<cublasLtMatmulAlgo_t> guesses = plan->algorithms(handle_, problem, sums, kCandidates);
+    if (guesses.empty()) {
+      report_unusable(key);
+    } else {
+      plan->chosen = guesses.front();
+    }
     slot = std::move(plan);
   }
   return *slot;
 }
 
 bool GemmPlans::launch(const GemmProblem& problem, void* workspace, cudaStream_t stream) {
-  const CublasLt& lib = cublaslt();
   const std::lock_guard lock(mutex_);
-  if (!handle_) check_cublas(lib.cublasLtCreate(&handle_), "gemm: cublasLtCreate");
-  GemmKey key{bucket_of(problem.m),
-              problem.n,
-              problem.k,
-              problem.x_dtype,
-              problem.y_dtype,
-              problem.bias != nullptr,
-              alignment_of(problem.x, problem.x_stride, problem.x_dtype),
-              alignment_of(problem.w, problem.k, problem.w_dtype),
-              alignment_of(problem.y, problem.y_stride, problem.y_dtype)};
-  const float one = 1.0f;
-  const float zero = 0.0f;
-  // An algorithm chosen for the bucket may refuse a smaller row count; then one is chosen for this count alone.
+  GemmKey key = key_of(problem);
+  // An algorithm chosen for a bucket may refuse a smaller row count; then one is chosen for this count alone.
   for (;;) {
     GemmPlan& plan = find(key, problem);
     cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
-    if (plan.usable) {
-      plan.set_rows(problem.m, problem.x_stride, problem.y_stride);
-      if (problem.bias) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, problem.bias);
-      status = lib.cublasLtMatmul(handle_, plan.product, &one, problem.w, plan.w, problem.x, plan.x, &zero, problem.y, plan.y,
-                                  problem.y, plan.y, &plan.algorithm, workspace, static_cast<size_t>(kCublasWorkspace),
-                                  stream);
+    if (plan.chosen) {
+      status = plan.launch(handle_, problem, *plan.chosen, batch_invariant_ ? nullptr : workspace, stream);
     }
     if (status == CUBLAS_STATUS_SUCCESS) return true;
-    const bool refused = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
-    if (!refused) check_cublas(status, "gemm: cublasLtMatmul");
-    if (key.m == problem.m) return false;
+    if (!refused(status) || (batch_invariant_ && plan.chosen)) check_cublas(status, "gemm: cublasLtMatmul");
+    if (batch_invariant_ || key.m == problem.m) return false;
     key.m = problem.m;
   }
+}
+
+GemmKernel GemmPlans::measured(const GemmProblem& problem) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = plans_.find(key_of(problem));
+  return found == plans_.end() ? GemmKernel::kAny : found->second->measured;
+}
+
+void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, int sms, cudaStream_t stream) {
+  const std::lock_guard lock(mutex_);
+  GemmPlan& plan = find(key_of(problem), problem);
+  TuneReport report;
+  report.best = std::numeric_limits<float>::infinity();
+  for (const cublasLtMatmulAlgo_t& algorithm : plan.algorithms(handle_, problem, GemmSums::kRepeatable, kCandidates)) {
+    const float time = trial.microseconds(
+        [&] { return plan.launch(handle_, problem, algorithm, workspace, stream) == CUBLAS_STATUS_SUCCESS; });
+    if (report.candidates++ == 0) report.first = time;
+    if (time >= report.best * kClearlyFaster) continue;
+    report.best = time;
+    report.winner = report.candidates - 1;
+    plan.chosen = algorithm;
+    plan.measured = GemmKernel::kCublasLt;
+  }
+  if (can_skinny(problem)) {
+    report.skinny = trial.microseconds([&] {
+      launch_gemm_skinny(problem, sms, stream);
+      return true;
+    });
+    if (report.skinny < report.best * kClearlyFaster) plan.measured = GemmKernel::kSkinny;
+  }
+  report_tuned(problem, report, plan.measured);
 }
 
 }  // namespace vn::cuda

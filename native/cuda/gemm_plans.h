@@ -1,4 +1,4 @@
-// GEMM through cuBLASLt, with a cache of what has to be made before a product can be launched.
+// GEMM through cuBLASLt: a cache of what has to be made, chosen or measured before a product can be launched.
 #pragma once
 
 #include <cublasLt.h>
@@ -8,47 +8,40 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <tuple>
 
 #include "cuda/gemm.h"
+#include "cuda/gemm_plan.h"
 
 namespace vn::cuda {
 
-constexpr int64_t kCublasWorkspace = int64_t{32} << 20;  // NVIDIA's recommendation for Hopper
-
-// What an algorithm is chosen for. m: the largest of its bucket. Alignments: bytes, at most 16.
-struct GemmKey {
-  int64_t m;
-  int64_t n;
-  int64_t k;
-  int32_t dtype;  // of x and W
-  int32_t y_dtype;
-  bool bias;
-  int32_t x_alignment;
-  int32_t w_alignment;
-  int32_t y_alignment;
-
-  auto fields() const { return std::tie(m, n, k, dtype, y_dtype, bias, x_alignment, w_alignment, y_alignment); }
-  bool operator<(const GemmKey& other) const { return fields() < other.fields(); }
-};
-
-struct GemmPlan;
+class GemmTrial;  // gemm_trial.h
 
 class GemmPlans {
  public:
-  GemmPlans();
+  // batch_invariant: one algorithm for all row counts, none that splits a sum.
+  explicit GemmPlans(bool batch_invariant);
   ~GemmPlans();
   GemmPlans(const GemmPlans&) = delete;
   GemmPlans& operator=(const GemmPlans&) = delete;
 
-  // Launches the product; false, with nothing launched, when cuBLASLt has no algorithm for it. x and W have one dtype,
-  // bias is null or has y's dtype and is 16-byte aligned. workspace: kCublasWorkspace bytes. Throws VN_CUBLAS.
+  // In all functions x and W have one dtype, and bias is null or has y's dtype and is 16-byte aligned.
+
+  // Launches the product; false, with nothing launched, when cuBLASLt has no algorithm for it. workspace: kCublasWorkspace
+  // bytes, unless batch_invariant. Throws VN_CUBLAS.
   bool launch(const GemmProblem& problem, void* workspace, cudaStream_t stream);
 
+  // What tune() found for problems like this; kAny where it was not asked.
+  GemmKernel measured(const GemmProblem& problem) const;
+
+  // Times cuBLASLt's candidates and the skinny kernel on the trial's problem and remembers the fastest.
+  void tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, int sms, cudaStream_t stream);
+
  private:
+  GemmKey key_of(const GemmProblem& problem) const;
   GemmPlan& find(const GemmKey& key, const GemmProblem& problem);
 
-  std::mutex mutex_;
+  const bool batch_invariant_;
+  mutable std::mutex mutex_;
   cublasLtHandle_t handle_ = nullptr;
   std::map<GemmKey, std::unique_ptr<GemmPlan>> plans_;
 };

@@ -1,26 +1,38 @@
-// y[m][n] = sum over k of x[m][k] * W[n][k], + bias[n]: x [M, K], W [N, K], y [M, N], row-major, M <= 8, K a multiple of 8.
-// x and W bf16 or f16 (one dtype), y and bias of any floating dtype, sums in f32.
+// y[m][n] = sum over k of x[m][k] * W[n][k], + bias[n]: x [M, K], W [N, K], y [M, N], row-major, M <= 16, K a multiple of 8.
+// x and W bf16 or f16 (one dtype), y and bias of any floating dtype, sums in f32 by tensor cores.
 //
-// A decode step's small projections: W is read once, and that is all the time there should be (bound: N * K * 2 bytes).
-// A warp takes kRows neighbouring rows of W; its lanes take 16-byte chunks of them, kUnroll at a time, so that 8 loads of each
-// lane are in flight (4 where M > 4: registers). W bypasses the first-level cache, which keeps x: its chunks are read again
-// by every warp of the multiprocessor. Where N alone gives too few warps, `split` warps of a block share the rows and take
-// every split-th run of 32 chunks; their sums are added in shared memory. The order of additions depends on N, K, M and the
-// multiprocessor count: lane by lane along K, then a butterfly over lanes, then over warps.
-// Grid: one block of 8 warps for each (8 / split) groups of kRows rows. Shared memory: 8 * kM * kRows floats.
-// Idea: the matrix-vector kernels of gpt-fast and llama.cpp (a warp to a row, wide loads), with rows and K shared as above.
+// A decode step's projections: W is read once, and that is all the time there should be (bound: N * K * 2 bytes, and that
+// enough of them are under way: a chip needs its bandwidth times 0.8 us, on an H100 18 KB for each multiprocessor).
+// A block takes 8 kTiles rows of W; its 8 warps share K and take every 8th step of 64. In mma.m16n8k16 W's rows are the columns
+// of B, x's the rows of A. Since any 16 of K may meet in an mma, a lane's part of a step are two chunks of 16 bytes of each row:
+// lane 4 g + t copies chunks t and t + 4 of row g, of W as of x, and reads just these again as its fragments. So every lane has a
+// ring of its own in shared memory (cp.async past the first-level cache), and no barrier is needed before the end, when the
+// warps' sums are added in order. The order of additions depends on K alone: neither on M nor on the chip.
+// kTiles is the largest that still leaves a block for nearly every multiprocessor: x is copied once for all tiles.
+// W is requested before x: it depends on no earlier kernel.
+//
+// Under way on 132 multiprocessors, in KB of W for each (all of W, if less), and the number of blocks:
+//   4096 x 1024: 128 blocks, 64 (all); 1024 x 2048: 128, 32 (all); 6144 x 1024: 192, 93 (all); 1024 x 3072: 128, 40 of 48;
+//   4096 x 4096: 128, 64; 151936 x 1024: 4748, 128.
+// Grid: one block of 8 warps for 8 kTiles rows. Shared memory: the rings, 64 to 96 KB.
+// Idea: the matrix in B so that few rows of x waste little of an mma, as in FlashInfer's and Marlin's small-batch kernels.
 #include <algorithm>
 
 #include "cuda/check.h"
 #include "cuda/gemm.h"
 #include "cuda/gemm_values.cuh"
+#include "cuda/warp_mma.cuh"
 
 namespace vn::cuda {
 namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * 32;
-constexpr int kChunk = 8;  // elements of a 16-byte load
+constexpr int kChunkElements = kChunkBytes / 2;
+constexpr int kTileRows = 8;    // of W, or of x: those of an 8 x 8 part of a fragment
+constexpr int kStepChunks = 8;  // of a row, 64 elements: a line of memory
+constexpr int kTileBytes = kTileRows * kStepChunks * kChunkBytes;
+constexpr int kRingBytes = 80 << 10;
 
 struct SkinnyParams {
   const uint4* x;
@@ -32,158 +44,178 @@ struct SkinnyParams {
   int64_t y_stride;  // elements
   int m;
   int chunks;  // of a row
-  int split;   // warps that share a group of rows: 1, 2, 4 or 8
   int32_t bias_dtype;
   int32_t y_dtype;
 };
 
-__device__ __forceinline__ uint4 load_once(const uint4* p) {
-  uint4 v;
-  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-      : "l"(p));
-  return v;
+// Bytes of a warp for one step: kTiles of W, kXTiles of x.
+template <int kTiles, int kXTiles>
+constexpr int kStageBytes = (kTiles + kXTiles) * kTileBytes;
+template <int kTiles, int kXTiles>
+constexpr int kStages = std::max(2, kRingBytes / (kWarps * kStageBytes<kTiles, kXTiles>));
+template <int kTiles, int kXTiles>
+constexpr int kSharedBytes = kWarps * kStages<kTiles, kXTiles> * kStageBytes<kTiles, kXTiles>;
+
+// What a lane has of a tile: its row's chunks t and t + 4.
+struct Piece {
+  uint4 chunk[2];
+};
+
+__device__ __forceinline__ Piece read_piece(const unsigned char* tile, int lane) {
+  const uint4* mine = reinterpret_cast<const uint4*>(tile) + lane;
+  return {mine[0], mine[32]};
 }
 
-template <typename T>
-__device__ __forceinline__ float2 unpack(uint32_t pair) {
-  if constexpr (std::is_same_v<T, __half>) {
-    return __half22float2(*reinterpret_cast<const __half2*>(&pair));
-  } else {
-    return {__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u)};
+// The warps' rings.
+template <int kTiles, int kXTiles>
+struct Ring {
+  unsigned char* warp;  // this warp's
+  int lane;
+
+  __device__ __forceinline__ unsigned char* tile(int stage, int index) const {
+    return warp + stage * kStageBytes<kTiles, kXTiles> + index * kTileBytes;
   }
-}
-
-template <typename T>
-__device__ __forceinline__ void unpack_chunk(const uint4& chunk, float (&out)[kChunk]) {
-  const uint32_t pairs[] = {chunk.x, chunk.y, chunk.z, chunk.w};
+  // Requests the lane's part of a tile; row: the lane's row at its chunk t of step 0, chunk: the lane's first one of the step.
+  __device__ __forceinline__ void fetch(int stage, int index, const uint4* row, int chunk, int chunks, bool exists) const {
+    const uint32_t to = shared_address(tile(stage, index)) + lane * kChunkBytes;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const float2 both = unpack<T>(pairs[i]);
-    out[2 * i] = both.x;
-    out[2 * i + 1] = both.y;
+    for (int j = 0; j < 2; ++j) {
+      const int at = chunk + 4 * j;
+      const bool wanted = exists && at < chunks;  // else zeros, which change no sum
+      copy_chunk(to + j * 32 * kChunkBytes, wanted ? row + at : row, wanted);
+    }
   }
-}
+};
 
-template <typename T, int kM, int kRows, int kUnroll>
+template <typename T, int kTiles, int kXTiles>
 __global__ __launch_bounds__(kThreads, 2) void gemm_skinny_kernel(const SkinnyParams p) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int part = warp % p.split;
-  const int64_t group = static_cast<int64_t>(blockIdx.x) * (kWarps / p.split) + warp / p.split;
-  const int64_t first = group * kRows;
+  extern __shared__ __align__(128) unsigned char shared[];
+  constexpr int kDepth = kStages<kTiles, kXTiles>;
+  constexpr int kColumns = kTiles * kTileRows;  // of y
+  constexpr int kRows = kXTiles * kTileRows;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kColumns;
+  const Ring<kTiles, kXTiles> ring{shared + warp * kDepth * kStageBytes<kTiles, kXTiles>, lane};
 
-  // Rows past the end read the last one; their sums are not stored.
-  const uint4* w[kRows];
+  // Rows of W past the end are the last one; their sums are not stored. Rows of x past the end are zeros.
+  const uint4* w[kTiles];
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) w[r] = p.w + min(first + r, p.n - 1) * p.chunks;
-  const uint4* x[kM];
+  for (int i = 0; i < kTiles; ++i) w[i] = p.w + min(first + i * kTileRows + lane / 4, p.n - 1) * p.chunks;
+  const uint4* x[kXTiles];
+  bool exists[kXTiles];
 #pragma unroll
-  for (int m = 0; m < kM; ++m) x[m] = p.x + min(m, p.m - 1) * p.x_stride;
-
-  constexpr bool kEarlyX = kM <= 2;  // registers for x beside W
-  float sum[kM][kRows] = {};
-  const int step = p.split * 32;
-  for (int c = part * 32 + lane; c < p.chunks; c += kUnroll * step) {
-    // Chunks past the end are zeros, which change no sum. All loads come before the first use.
-    uint4 wide[kUnroll][kRows];
-    uint4 early[kUnroll][kEarlyX ? kM : 1];
+  for (int i = 0; i < kXTiles; ++i) {
+    const int m = i * kTileRows + lane / 4;
+    exists[i] = m < p.m;
+    x[i] = p.x + (exists[i] ? m : 0) * p.x_stride;
+  }
+  const int steps = (p.chunks + kStepChunks - 1) / kStepChunks;
+  const int mine = (steps - warp + kWarps - 1) / kWarps;  // steps warp, warp + 8, ...; none where this is not positive
+  const auto chunk_of = [&](int i) { return (warp + i * kWarps) * kStepChunks + lane % 4; };
+  const auto fetch_w = [&](int i) {
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int at = c + u * step;
+    for (int tile = 0; tile < kTiles; ++tile) ring.fetch(i % kDepth, tile, w[tile], chunk_of(i), p.chunks, true);
+  };
+  const auto fetch_x = [&](int i) {
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) wide[u][r] = at < p.chunks ? load_once(w[r] + at) : uint4{};
-      if constexpr (kEarlyX) {
-#pragma unroll
-        for (int m = 0; m < kM; ++m) early[u][m] = at < p.chunks ? __ldg(x[m] + at) : uint4{};
-      }
+    for (int tile = 0; tile < kXTiles; ++tile) {
+      ring.fetch(i % kDepth, kTiles + tile, x[tile], chunk_of(i), p.chunks, exists[tile]);
     }
+  };
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int at = c + u * step;
-      float wv[kRows][kChunk];
+  for (int i = 0; i < kDepth; ++i) {
+    if (i < mine) fetch_w(i);
+  }
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) unpack_chunk<T>(wide[u][r], wv[r]);
-#pragma unroll
-      for (int m = 0; m < kM; ++m) {
-        float xv[kChunk];
-        if constexpr (kEarlyX) {
-          unpack_chunk<T>(early[u][m], xv);
-        } else {
-          unpack_chunk<T>(at < p.chunks ? __ldg(x[m] + at) : uint4{}, xv);
-        }
-#pragma unroll
-        for (int r = 0; r < kRows; ++r) {
-#pragma unroll
-          for (int i = 0; i < kChunk; ++i) sum[m][r] = fmaf(xv[i], wv[r][i], sum[m][r]);
-        }
-      }
-    }
+  for (int i = 0; i < kDepth; ++i) {
+    if (i < mine) fetch_x(i);
+    commit_copies();
   }
 
-  __shared__ float sums[kWarps][kM * kRows];
+  float sum[kTiles][4] = {};  // rows g and g + 8 of x, columns 2 t and 2 t + 1 of the tile
+  for (int i = 0; i < mine; ++i) {
+    wait_copies<kDepth - 1>();
+    Piece x_piece[2] = {};
 #pragma unroll
-  for (int m = 0; m < kM; ++m) {
+    for (int tile = 0; tile < kXTiles; ++tile) x_piece[tile] = read_piece(ring.tile(i % kDepth, kTiles + tile), lane);
+    Piece w_piece[kTiles];
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) {
+    for (int tile = 0; tile < kTiles; ++tile) w_piece[tile] = read_piece(ring.tile(i % kDepth, tile), lane);
 #pragma unroll
-      for (int offset = 16; offset > 0; offset /= 2) sum[m][r] += __shfl_xor_sync(~0u, sum[m][r], offset);
-      if (lane == 0) sums[warp][m * kRows + r] = sum[m][r];
+    for (int j = 0; j < 2; ++j) {
+      const uint4 low = x_piece[0].chunk[j], high = x_piece[1].chunk[j];
+      const uint32_t front[4] = {low.x, high.x, low.y, high.y}, back[4] = {low.z, high.z, low.w, high.w};
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        const uint4 chunk = w_piece[tile].chunk[j];
+        mma<T>(sum[tile], front, chunk.x, chunk.y);
+        mma<T>(sum[tile], back, chunk.z, chunk.w);
+      }
+    }
+    // This lane alone reads what it overwrites, and has read it.
+    if (i + kDepth < mine) {
+      fetch_w(i + kDepth);
+      fetch_x(i + kDepth);
+    }
+    commit_copies();
+  }
+
+  __syncthreads();  // all rings have been read; now they hold [warp][row of x][column]
+  float* const sums = reinterpret_cast<float*>(shared);
+#pragma unroll
+  for (int half = 0; half < kXTiles; ++half) {
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const int row = half * kTileRows + lane / 4, column = tile * kTileRows + lane % 4 * 2;
+      *reinterpret_cast<float2*>(sums + (warp * kRows + row) * kColumns + column) =
+          make_float2(sum[tile][2 * half], sum[tile][2 * half + 1]);
     }
   }
   __syncthreads();
-  const int m = lane / kRows;
-  const int64_t row = first + lane % kRows;
-  if (part != 0 || lane >= kM * kRows || m >= p.m || row >= p.n) return;
-  float total = sums[warp][lane];
-  for (int i = 1; i < p.split; ++i) total += sums[warp + i][lane];
-  if (p.bias) total += read_value(p.bias, p.bias_dtype, row);
-  write_value(p.y, p.y_dtype, m * p.y_stride + row, total);
-}
-
-// How many warps share a group of rows: the least that gives the multiprocessors at least 12 warps each and leaves fewer than
-// a tenth of them idle in the last round of blocks; else the one that leaves the fewest idle.
-int choose_split(int64_t groups, int chunks, int sms) {
-  int best = 1;
-  double best_share = 0.0;
-  for (int split = 1; split <= kWarps && (split == 1 || chunks >= split * 32); split *= 2) {
-    const int64_t blocks = (groups + kWarps / split - 1) / (kWarps / split);
-    const int64_t rounds = (blocks + sms - 1) / sms;
-    double share = static_cast<double>(blocks) / static_cast<double>(rounds * sms);  // of multiprocessors, busy
-    if (blocks * kWarps < int64_t{12} * sms) share *= static_cast<double>(blocks * kWarps) / (12.0 * sms);
-    if (share > best_share) {
-      best = split;
-      best_share = share;
-    }
-    if (share > 0.9) break;
+  for (int i = static_cast<int>(threadIdx.x); i < kRows * kColumns; i += kThreads) {
+    const int m = i / kColumns;
+    const int64_t n = first + i % kColumns;
+    if (m >= p.m || n >= p.n) continue;
+    float total = sums[i];
+#pragma unroll
+    for (int other = 1; other < kWarps; ++other) total += sums[other * kRows * kColumns + i];
+    if (p.bias) total += read_value(p.bias, p.bias_dtype, n);
+    write_value(p.y, p.y_dtype, m * p.y_stride + n, total);
   }
-  return best;
 }
 
-template <typename T, int kM, int kRows, int kUnroll>
-void launch(SkinnyParams params, int sms, cudaStream_t stream) {
-  const int64_t groups = (params.n + kRows - 1) / kRows;
-  params.split = choose_split(groups, params.chunks, sms);
-  const int64_t per_block = kWarps / params.split;
-  const auto blocks = static_cast<unsigned>((groups + per_block - 1) / per_block);
-  gemm_skinny_kernel<T, kM, kRows, kUnroll><<<blocks, kThreads, 0, stream>>>(params);
+template <typename T, int kTiles, int kXTiles>
+void launch(const SkinnyParams& params, cudaStream_t stream) {
+  constexpr int kBytes = kSharedBytes<kTiles, kXTiles>;
+  static_assert(kWarps * kXTiles * kTiles * kTileRows * kTileRows * 4 <= kBytes);
+  check(cudaFuncSetAttribute(gemm_skinny_kernel<T, kTiles, kXTiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
+        "gemm: cudaFuncSetAttribute of the skinny kernel");
+  const auto blocks = static_cast<unsigned>((params.n + kTiles * kTileRows - 1) / (kTiles * kTileRows));
+  gemm_skinny_kernel<T, kTiles, kXTiles><<<blocks, kThreads, kBytes, stream>>>(params);
+}
+
+// Whether tiles this many rows high leave a block for nine of ten multiprocessors.
+bool fills(const SkinnyParams& params, int sms, int tiles) { return params.n * 10 >= int64_t{9} * sms * tiles * kTileRows; }
+
+template <typename T, int kXTiles>
+void launch_tiles(const SkinnyParams& params, int sms, cudaStream_t stream) {
+  if (fills(params, sms, 4)) return launch<T, 4, kXTiles>(params, stream);
+  if (fills(params, sms, 2)) return launch<T, 2, kXTiles>(params, stream);
+  launch<T, 1, kXTiles>(params, stream);
 }
 
 template <typename T>
 void launch_rows(const SkinnyParams& params, int sms, cudaStream_t stream) {
-  if (params.m == 1) return launch<T, 1, 2, 4>(params, sms, stream);
-  if (params.m == 2) return launch<T, 2, 2, 4>(params, sms, stream);
-  if (params.m <= 4) return launch<T, 4, 4, 2>(params, sms, stream);
-  return launch<T, 8, 4, 1>(params, sms, stream);
+  params.m <= kTileRows ? launch_tiles<T, 1>(params, sms, stream) : launch_tiles<T, 2>(params, sms, stream);
 }
 
-bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % sizeof(uint4) == 0; }
+bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % kChunkBytes == 0; }
 
 }  // namespace
 
 bool can_skinny(const GemmProblem& p) {
-  return p.m <= kSkinnyRows && p.x_dtype == p.w_dtype && p.w_dtype != VN_DTYPE_F32 && p.k % kChunk == 0 &&
-         p.x_stride % kChunk == 0 && p.k / kChunk < INT32_MAX / 64 && aligned(p.x) && aligned(p.w);
+  return p.m <= kSkinnyRows && p.x_dtype == p.w_dtype && p.w_dtype != VN_DTYPE_F32 && p.k % kChunkElements == 0 &&
+         p.x_stride % kChunkElements == 0 && p.k / kChunkElements < INT32_MAX / 64 && aligned(p.x) && aligned(p.w);
 }
 
 void launch_gemm_skinny(const GemmProblem& p, int sms, cudaStream_t stream) {
@@ -192,11 +224,10 @@ void launch_gemm_skinny(const GemmProblem& p, int sms, cudaStream_t stream) {
                             p.bias,
                             p.y,
                             p.n,
-                            p.x_stride / kChunk,
+                            p.x_stride / kChunkElements,
                             p.y_stride,
                             static_cast<int>(p.m),
-                            static_cast<int>(p.k / kChunk),
-                            1,
+                            static_cast<int>(p.k / kChunkElements),
                             p.bias_dtype,
                             p.y_dtype};
   if (p.w_dtype == VN_DTYPE_F16) {

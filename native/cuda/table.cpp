@@ -97,6 +97,9 @@ void fill_weights(BackendTable& table) {
   table.gemm_workspace_size = [](void* weight, int32_t x_dtype, int64_t max_rows) {
     return gemm_workspace_size(weight_of(weight), x_dtype, max_rows);
   };
+  table.gemm_tune_workspace_size = [](void* weight, int32_t x_dtype, int32_t y_dtype, int64_t rows) {
+    return gemm_tune_workspace_size(weight_of(weight), x_dtype, y_dtype, rows);
+  };
   table.attention_workspace_size = [](void* device, int64_t tokens, int32_t heads, int32_t dim, int64_t length) {
     return attention_workspace_size(device_of(device), tokens, heads, dim, length);
   };

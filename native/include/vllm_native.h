@@ -19,7 +19,8 @@
  *  - Shapes are written [rows, columns] with the last dimension fastest; strides count elements, not bytes. The innermost
  *    stride is 1 unless an operation says otherwise. Token ids, positions and lengths are int32 and count tokens.
  *  - A row's result depends on that row alone: not on the other rows of the batch, their order, or how a prompt was cut
- *    into chunks. The CPU device keeps this bitwise, always.
+ *    into chunks. The CPU device keeps this bitwise, always; a CUDA device where vn_device_options.deterministic asks for it,
+ *    for tensors of the same alignment.
  *
  * Statuses common to all: VN_INVALID_ARGUMENT (null, range), VN_SHAPE (dimensions disagree), VN_UNSUPPORTED (dtype or
  * option that this device lacks), VN_DEVICE_LOST, VN_INTERNAL. A function's comment lists what it adds to these.
@@ -150,7 +151,7 @@ typedef struct vn_device_options {
   void *foreign_context; /* CUDA: a CUcontext of the application on this GPU, which must outlive the device and all that
                             belongs to it; NULL = the GPU's primary context */
   int32_t isa_limit;     /* CPU: the best instruction set to use, VN_ISA_...; 0 = the best that there is */
-  int32_t reserved;
+  int32_t deterministic; /* 1: a row's result never depends on the batch (VN_DEVICE_BATCH_INVARIANT), at a cost on CUDA */
   int32_t serial_kernels; /* CUDA: 1 = no kernel begins before the one ahead of it has ended; for measuring */
   int32_t reserved2;
 } vn_device_options;
@@ -370,6 +371,15 @@ typedef struct vn_gemm_params {
 VN_API int32_t vn_gemm(vn_stream *stream, const vn_gemm_params *params);
 /* Bytes for any M up to max_rows with this weight and x dtype. */
 VN_API int32_t vn_gemm_workspace_size(const vn_weight *weight, int32_t x_dtype, int64_t max_rows, int64_t *out_bytes);
+
+/* Times the ways that the device has to compute vn_gemm on these operands, and remembers the fastest for later calls with the
+ * same matrix shape, dtypes, alignments and bucket of M, also while a graph is recorded. Buckets are 1, 2, 4, 8, multiples of 8
+ * up to 256, then 2^n and 3 * 2^n. What y holds is lost, and x should hold ordinary values. Waits for the stream, and is refused
+ * while it is recorded (VN_UNSUPPORTED). Does nothing on a device without a choice: the CPU, CUDA with deterministic set. */
+VN_API int32_t vn_gemm_tune(vn_stream *stream, const vn_gemm_params *params);
+/* Bytes of vn_gemm_params.workspace for vn_gemm_tune with this many rows; may be more than 100 MB. */
+VN_API int32_t vn_gemm_tune_workspace_size(const vn_weight *weight, int32_t x_dtype, int32_t y_dtype, int64_t rows,
+                                           int64_t *out_bytes);
 
 /* out[t] = (cos, sin) of positions[t] * inv_freq[i], times scale: once a step, shared by all layers. The scaling variants
  * (linear, llama3, yarn) are different inv_freq tables and, for yarn, a scale. */

@@ -1,5 +1,4 @@
 using VllmNative.Diagnostics;
-using Xunit;
 
 namespace VllmNative.Tests;
 
@@ -14,8 +13,4 @@ internal static class TestDevice
         "cuda" => DeviceKind.Cuda,
         string other => throw new InvalidOperationException($"VLLM_NATIVE_TEST_DEVICE is \"{other}\", expected cpu or cuda"),
     };
-
-    /// <summary>Skips a test of what only a batch-invariant device promises.</summary>
-    internal static void RequireBatchInvariance() =>
-        Assert.SkipWhen(Kind == DeviceKind.Cuda, "the CUDA device's results may depend on the batch in the last bits");
 }

@@ -130,4 +130,21 @@ TEST(Abi, DeviceInfoKnowsThreadsAndMemory) {
   EXPECT_TRUE(info.flags & VN_DEVICE_HAS_FP8);
 }
 
+// On the CPU the option changes nothing: its results never depend on the batch.
+TEST(Abi, DeterministicIsYesOrNo) {
+  vn_device_options options{};
+  options.struct_size = sizeof options;
+  vn_device* device = nullptr;
+  for (options.deterministic = 0; options.deterministic <= 1; ++options.deterministic) {
+    ASSERT_EQ(VN_OK, vn_device_create(VN_DEVICE_CPU, 0, &options, &device)) << vn_last_error();
+    vn_device_info info{};
+    info.struct_size = sizeof info;
+    EXPECT_EQ(VN_OK, vn_device_get_info(device, &info));
+    EXPECT_TRUE(info.flags & VN_DEVICE_BATCH_INVARIANT);
+    vn_device_destroy(device);
+  }
+  EXPECT_EQ(VN_INVALID_ARGUMENT, vn_device_create(VN_DEVICE_CPU, 0, &options, &device));
+  EXPECT_TRUE(message_has("options.deterministic is 2, expected 0..1")) << vn_last_error();
+}
+
 }  // namespace

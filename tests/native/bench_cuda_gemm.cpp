@@ -94,7 +94,16 @@ struct Matrix {
   int32_t y_dtype;
 };
 
-constexpr const char* kKernels[] = {"chosen", "cublaslt", "skinny"};  // vn_gemm_params.reserved
+// "cublaslt" is the library's first guess, since it is measured before anything was tuned; "tuned" is vn_gemm after vn_gemm_tune.
+constexpr const char* kKernels[] = {"chosen", "cublaslt", "skinny", "tuned"};  // the first three: vn_gemm_params.reserved
+constexpr int32_t kTuned = 3;
+
+void tune(vn_gemm_params params, int64_t m) {
+  require(vn_gemm_tune_workspace_size(params.weight, params.x.dtype, params.y.dtype, m, &params.workspace_bytes));
+  Buffer workspace(params.workspace_bytes);
+  params.workspace = workspace.data;
+  require(vn_gemm_tune(g_stream, &params));
+}
 
 void bench_matrix(const Matrix& matrix) {
   const int64_t bytes = matrix.n * matrix.k * 2;
@@ -119,10 +128,12 @@ void bench_matrix(const Matrix& matrix) {
     if (m > max_rows) continue;
     params.x = {x.data, VN_DTYPE_BF16, 2, {m, matrix.k, 0, 0}, {matrix.k, 1, 0, 0}};
     params.y = {y.data, matrix.y_dtype, 2, {m, matrix.n, 0, 0}, {matrix.n, 1, 0, 0}};
-    for (int32_t kernel = 0; kernel < 3; ++kernel) {
-      if (kernel != 1 && m > 8) continue;
+    params.weight = weights[0];
+    for (int32_t kernel = 0; kernel <= kTuned; ++kernel) {
       if (kernel == 0 && m > 4) continue;
-      params.reserved = kernel;
+      if (kernel == 2 && m > 16) continue;
+      if (kernel == kTuned) tune(params, m);
+      params.reserved = kernel == kTuned ? 0 : kernel;
       const int count = std::max(4, std::min<int>(64, static_cast<int>(weights.size())));
       const double us = microseconds(count, [&](int i) {
         params.weight = weights[static_cast<size_t>(i) % weights.size()];

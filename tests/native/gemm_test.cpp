@@ -256,4 +256,28 @@ TEST(GemmIsa, VectorSetsAgreeOnF32) {
   }
 }
 
+// The CPU has one way for each instruction set; its arguments are checked all the same.
+TEST(GemmTune, LeavesTheCpuAsItWas) {
+  Cpu cpu;
+  const Weight weight(cpu, VN_WEIGHT_GEMM, VN_DTYPE_F32, 16, 8);
+  ASSERT_EQ(VN_OK, vn_weight_fill(weight.handle, 3, 1.0f));
+  std::mt19937 engine(5);
+  Matrix x = random_matrix(engine, VN_DTYPE_F32, 2, 8), y(VN_DTYPE_F32, 2, 16), tuned(VN_DTYPE_F32, 2, 16);
+  ASSERT_NO_FATAL_FAILURE(multiply_on(cpu, weight, x, y, nullptr, 2));
+  int64_t bytes = -1;
+  ASSERT_EQ(VN_OK, vn_gemm_tune_workspace_size(weight.handle, VN_DTYPE_F32, VN_DTYPE_F32, 2, &bytes));
+  EXPECT_EQ(0, bytes);
+  vn_gemm_params params{};
+  params.struct_size = sizeof params;
+  params.weight = weight.handle;
+  params.x = x.tensor();
+  params.y = tuned.tensor();
+  ASSERT_EQ(VN_OK, vn_gemm_tune(cpu.stream, &params)) << vn_last_error();
+  ASSERT_NO_FATAL_FAILURE(multiply_on(cpu, weight, x, tuned, nullptr, 2));
+  for (int64_t r = 0; r < 2; ++r) EXPECT_EQ(0, std::memcmp(y.row(r), tuned.row(r), y.row_bytes()));
+  params.x.shape[1] = 7;
+  EXPECT_EQ(VN_SHAPE, vn_gemm_tune(cpu.stream, &params));
+  EXPECT_EQ(0, std::string(vn_last_error()).rfind("gemm_tune: x has shape", 0)) << vn_last_error();
+}
+
 }  // namespace

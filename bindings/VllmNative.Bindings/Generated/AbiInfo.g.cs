@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "9eda8946fb301a35fbd6b8776ec49484508b903385c2a09c1838e65592d49f75";
+    public const string HeaderSha256 = "3e559bb1f01b62cb2fc8367e8e3f5d546e15b865e35b8ba0fdf4bb96271a6206";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;
@@ -33,7 +33,7 @@ internal static unsafe class AbiInfo
         ("vn_device_options.num_threads", 4),
         ("vn_device_options.foreign_context", 8),
         ("vn_device_options.isa_limit", 16),
-        ("vn_device_options.reserved", 20),
+        ("vn_device_options.deterministic", 20),
         ("vn_device_options.serial_kernels", 24),
         ("vn_device_options.reserved2", 28),
         ("vn_device_info", 168),
@@ -273,7 +273,7 @@ internal static unsafe class AbiInfo
             table.Add(("vn_device_options.num_threads", (byte*)&s.NumThreads - (byte*)&s));
             table.Add(("vn_device_options.foreign_context", (byte*)&s.ForeignContext - (byte*)&s));
             table.Add(("vn_device_options.isa_limit", (byte*)&s.IsaLimit - (byte*)&s));
-            table.Add(("vn_device_options.reserved", (byte*)&s.Reserved - (byte*)&s));
+            table.Add(("vn_device_options.deterministic", (byte*)&s.Deterministic - (byte*)&s));
             table.Add(("vn_device_options.serial_kernels", (byte*)&s.SerialKernels - (byte*)&s));
             table.Add(("vn_device_options.reserved2", (byte*)&s.Reserved2 - (byte*)&s));
         }

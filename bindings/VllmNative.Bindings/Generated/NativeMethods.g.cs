@@ -194,6 +194,19 @@ internal static unsafe partial class NativeMethods
     internal static partial int vn_gemm_workspace_size(WeightHandle weight, int xDtype, long maxRows, out long bytes);
 
     /// <summary>
+    /// Times the ways that the device has to compute vn_gemm on these operands, and remembers the fastest for later calls with the
+    /// same matrix shape, dtypes, alignments and bucket of M, also while a graph is recorded. Buckets are 1, 2, 4, 8, multiples of 8
+    /// up to 256, then 2^n and 3 * 2^n. What y holds is lost, and x should hold ordinary values. Waits for the stream, and is refused
+    /// while it is recorded (VN_UNSUPPORTED). Does nothing on a device without a choice: the CPU, CUDA with deterministic set.
+    /// </summary>
+    [LibraryImport(Library)]
+    internal static partial int vn_gemm_tune(StreamHandle stream, GemmParams* parameters);
+
+    /// <summary>Bytes of vn_gemm_params.workspace for vn_gemm_tune with this many rows; may be more than 100 MB.</summary>
+    [LibraryImport(Library)]
+    internal static partial int vn_gemm_tune_workspace_size(WeightHandle weight, int xDtype, int yDtype, long rows, out long bytes);
+
+    /// <summary>
     /// out[t] = (cos, sin) of positions[t] * inv_freq[i], times scale: once a step, shared by all layers. The scaling variants
     /// (linear, llama3, yarn) are different inv_freq tables and, for yarn, a scale.
     /// </summary>

@@ -76,8 +76,8 @@ internal unsafe struct DeviceOptions
     /// <summary>CPU: the best instruction set to use, VN_ISA_...; 0 = the best that there is</summary>
     public int IsaLimit;
 
-    /// <summary>The C field reserved (int32_t).</summary>
-    public int Reserved;
+    /// <summary>1: a row's result never depends on the batch (VN_DEVICE_BATCH_INVARIANT), at a cost on CUDA</summary>
+    public int Deterministic;
 
     /// <summary>CUDA: 1 = no kernel begins before the one ahead of it has ended; for measuring</summary>
     public int SerialKernels;

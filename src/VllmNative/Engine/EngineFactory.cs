@@ -36,7 +36,7 @@ internal static class EngineFactory
         var scope = new DisposeScope();
         try
         {
-            Device device = scope.Add(Device.Create(options.Device, options.DeviceOrdinal, options.Threads));
+            Device device = scope.Add(Device.Create(options.Device, options.DeviceOrdinal, options.Threads, options.Deterministic));
             bool fp8 = cacheType == DataType.Float8E4M3;
             if (fp8 && !device.Describe().HasFp8)
             {

@@ -54,6 +54,12 @@ public sealed record EngineOptions
     /// <summary>Whether steps are never recorded as graphs; the CPU has none (see <see cref="EngineCapabilities.Graphs"/>).</summary>
     public bool EnforceEager { get; init; }
 
+    /// <summary>
+    /// Whether a request's results must be the same bits alone or among others, whole or in chunks, interrupted or not. The CPU's
+    /// always are; a GPU then uses one kernel for any batch, which costs speed (see <see cref="EngineCapabilities.BatchInvariant"/>).
+    /// </summary>
+    public bool Deterministic { get; init; }
+
     /// <summary>Seed of requests that bring none.</summary>
     public long Seed { get; init; }
 

@@ -98,4 +98,14 @@ public sealed class EngineOptionsTests
         Assert.Equal((7, 7, 100, gpu, !gpu), (c.MaxNumSeqs, c.MaxNumBatchedTokens, c.MaxModelLen, c.Graphs, c.BatchInvariant));
         Assert.Equal((512, 49152L), (engine.Memory.TotalBlocks, engine.Memory.BlockBytes));
     }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Batch_invariance_is_asked_for_on_a_gpu_and_a_matter_of_course_on_the_cpu(bool deterministic)
+    {
+        using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { Device = TestDevice.Kind, Deterministic = deterministic });
+        Assert.Equal(deterministic || TestDevice.Kind == DeviceKind.Cpu, engine.Capabilities.BatchInvariant);
+        Assert.Equal(engine.Capabilities.BatchInvariant, engine.Capabilities.Device.BatchInvariant);
+    }
 }

@@ -7,24 +7,27 @@ namespace VllmNative.Tests.Engine;
 
 /// <summary>
 /// However requests are computed - alone or together, in chunks, interrupted, in blocks of any size, on any number of
-/// threads - each gives the same tokens and, bit for bit, the same log-probabilities.
+/// threads - each gives the same tokens and, bit for bit, the same log-probabilities: always on the CPU, on a GPU with
+/// <see cref="EngineOptions.Deterministic"/>.
 /// </summary>
 public sealed class EquivalenceTests
 {
     private const int Count = 64;
 
-    private static readonly ConcurrentDictionary<ModelDtype, Lazy<string[]>> Alone = new();
+    private static readonly ConcurrentDictionary<(string Model, ModelDtype Dtype), Lazy<string[]>> Alone = new();
 
-    public static TheoryData<ModelDtype, string> Ways => new(
+    public static TheoryData<string, ModelDtype, string> Ways => new(
+        from model in new[] { "tiny", "demo" }
         from dtype in new[] { ModelDtype.Float32, ModelDtype.BFloat16 }
         from way in new[] { "together", "budget 7", "threshold 7", "block 8", "block 32", "block 1", "2 threads", "pressure", "pressure in chunks" }
-        select (dtype, way));
+        where model == "tiny" || way is "together" or "budget 7" or "pressure in chunks"
+        select (model, dtype, way));
 
     [Theory]
     [MemberData(nameof(Ways))]
-    public async Task The_way_of_computing_does_not_show(ModelDtype dtype, string way)
+    public async Task The_way_of_computing_does_not_show(string model, ModelDtype dtype, string way)
     {
-        EngineOptions options = TestEngines.Tiny with { Dtype = dtype };
+        EngineOptions options = OptionsOf(model, dtype);
         options = way switch
         {
             "together" => options,
@@ -37,8 +40,9 @@ public sealed class EquivalenceTests
             "pressure" => options with { NumBlocksOverride = 13 },
             _ => options with { NumBlocksOverride = 13, MaxNumBatchedTokens = 24, MaxNumSeqs = 12, LongPrefillTokenThreshold = 5 },
         };
-        string[] expected = Alone.GetOrAdd(dtype, _ => new Lazy<string[]>(() => ComputeAlone(dtype))).Value;
+        string[] expected = Alone.GetOrAdd((model, dtype), _ => new Lazy<string[]>(() => ComputeAlone(OptionsOf(model, dtype)))).Value;
         using var engine = AsyncLlmEngine.Create(options);
+        Assert.True(engine.Capabilities.BatchInvariant);
         RequestOutput[] outputs = await engine.RunAllAsync(Requests());
         for (int i = 0; i < Count; i++)
         {
@@ -70,9 +74,15 @@ public sealed class EquivalenceTests
         Assert.NotEqual(drawn, Describe(await second.RunAsync(prompt, free)));
     }
 
-    private static string[] ComputeAlone(ModelDtype dtype)
+    private static EngineOptions OptionsOf(string model, ModelDtype dtype)
     {
-        using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { Dtype = dtype });
+        EngineOptions options = model == "demo" ? TestEngines.Demo with { NumBlocksOverride = 513, MaxNumSeqs = 64 } : TestEngines.Tiny;
+        return options with { Device = TestDevice.Kind, Deterministic = true, Dtype = dtype };
+    }
+
+    private static string[] ComputeAlone(EngineOptions options)
+    {
+        using var engine = AsyncLlmEngine.Create(options);
         return [.. Requests().Select(request => Describe(engine.RunAsync(request.Prompt, request.Parameters).GetAwaiter().GetResult()))];
     }
 

@@ -24,11 +24,12 @@ internal sealed class ForwardHarness : IDisposable
     /// <param name="blockSize">Tokens in a KV block.</param>
     /// <param name="cacheType">Of the KV cache; null = as the activations.</param>
     /// <param name="graphs">Whether decode steps are replayed, on a GPU.</param>
-    internal ForwardHarness(string modelDir, DataType type, int blockSize, DataType? cacheType = null, bool graphs = false)
+    /// <param name="deterministic">Whether logits must not depend on the batch.</param>
+    internal ForwardHarness(string modelDir, DataType type, int blockSize, DataType? cacheType = null, bool graphs = false, bool deterministic = false)
     {
         _blockSize = blockSize;
         ModelConfig config = ModelConfig.Load(modelDir);
-        Device device = Device.Create(TestDevice.Kind, 0, 0);
+        Device device = Device.Create(TestDevice.Kind, 0, 0, deterministic);
         using WeightMap weights = WeightMap.Open(modelDir);
         DecoderSpec spec = ModelRegistry.Describe(config, modelDir);
         DecoderModel model = new DecoderBuilder(device, spec, type, new CheckpointParameters(device, type, weights, null), MaxTokens).Build();

@@ -1,0 +1,523 @@
+// A CUDA device with vn_device_options.deterministic: a row's result has the same bits alone and among others, at any place in
+// the batch, in chunks or whole. Each operation is compared with itself on other batches, bit for bit; that the results are
+// right at all is tested against the CPU, here for vn_gemm, which takes its own ways on such a device, elsewhere for the rest.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <utility>
+
+#include "parity_support.h"
+
+namespace {
+
+using ops_test::Array;
+using ops_test::kFloats;
+using ops_test::params_of;
+using parity::devices;
+using parity::Side;
+using parity::Twin;
+using Bytes = std::vector<unsigned char>;
+
+// Beside the program's other CUDA device, whose streams copy for it: one GPU, one context.
+struct Deterministic {
+  Deterministic() {
+    vn_device_options options{};
+    options.struct_size = sizeof options;
+    options.deterministic = 1;
+    EXPECT_EQ(VN_OK, vn_device_create(VN_DEVICE_CUDA, 0, &options, &device)) << vn_last_error();
+    EXPECT_EQ(VN_OK, vn_stream_create(device, VN_STREAM_COMPUTE, nullptr, &stream)) << vn_last_error();
+  }
+  ~Deterministic() {
+    vn_stream_destroy(stream);
+    vn_device_destroy(device);
+  }
+  Deterministic(const Deterministic&) = delete;
+  Deterministic& operator=(const Deterministic&) = delete;
+
+  template <typename Params>
+  void run(int32_t (*op)(vn_stream*, const Params*), const Params& params) {
+    EXPECT_EQ(VN_OK, op(stream, &params)) << vn_last_error();
+    EXPECT_EQ(VN_OK, vn_stream_synchronize(stream)) << vn_last_error();
+  }
+
+  vn_device* device = nullptr;
+  vn_stream* stream = nullptr;
+};
+
+class DeterministicParity : public parity::Test {
+ protected:
+  void SetUp() override {
+    parity::Test::SetUp();
+    if (!IsSkipped()) gpu_ = std::make_unique<Deterministic>();
+  }
+  std::unique_ptr<Deterministic> gpu_;
+};
+
+vn_tensor rows_of(vn_tensor t, int64_t first, int64_t count) {
+  t.data = static_cast<char*>(t.data) + first * t.stride[0] * ops_test::size_of(t.dtype);
+  t.shape[0] = count;
+  return t;
+}
+
+TEST_F(DeterministicParity, TheDeviceSaysSo) {
+  vn_device_info info{};
+  info.struct_size = sizeof info;
+  ASSERT_EQ(VN_OK, vn_device_get_info(gpu_->device, &info)) << vn_last_error();
+  EXPECT_TRUE(info.flags & VN_DEVICE_BATCH_INVARIANT);
+  EXPECT_TRUE(info.flags & VN_DEVICE_HAS_GRAPHS);
+}
+
+// ---- gemm ----
+
+struct Product {
+  int64_t n, k;
+  int32_t x_dtype, w_dtype, y_dtype, bias_dtype = 0;
+  int64_t gap = 0;  // elements between the rows of x
+
+  std::string name() const {
+    std::ostringstream text;
+    text << n << " x " << k << ", dtypes " << x_dtype << w_dtype << y_dtype << bias_dtype << ", gap " << gap;
+    return text.str();
+  }
+};
+
+void check_product(Deterministic& gpu, const Product& p) {
+  SCOPED_TRACE(p.name());
+  constexpr int64_t kRows = 1000;
+  constexpr int64_t kCompared = 130;  // rows that the CPU computes too
+  std::mt19937 engine(static_cast<uint32_t>(p.n * 31 + p.k));
+  Twin x(p.x_dtype, {kRows, p.k + p.gap}), bias(p.bias_dtype ? p.bias_dtype : VN_DTYPE_F32, {p.n});
+  x.host().randomize(engine);
+  x.upload();
+  for (int64_t i = 0; i < p.n; ++i) bias.host().set(i, static_cast<double>(static_cast<int>(engine() % 127) - 63) / 64);
+  bias.upload();
+  vn_weight *weight = nullptr, *on_cpu = nullptr;
+  ASSERT_EQ(VN_OK, vn_weight_create(gpu.device, VN_WEIGHT_GEMM, p.w_dtype, p.n, p.k, &weight)) << vn_last_error();
+  ASSERT_EQ(VN_OK, vn_weight_create(devices().cpu, VN_WEIGHT_GEMM, p.w_dtype, p.n, p.k, &on_cpu)) << vn_last_error();
+  ASSERT_EQ(VN_OK, vn_weight_fill(weight, 5, 1.0f));
+  ASSERT_EQ(VN_OK, vn_weight_fill(on_cpu, 5, 1.0f));
+  int64_t bytes[2] = {};
+  ASSERT_EQ(VN_OK, vn_gemm_workspace_size(on_cpu, p.x_dtype, kCompared, &bytes[0]));
+  ASSERT_EQ(VN_OK, vn_gemm_workspace_size(weight, p.x_dtype, kRows, &bytes[1]));
+  parity::Workspace workspace(bytes[0], bytes[1]);
+  const auto rows = [&](int64_t first, int64_t count) {
+    Twin y(p.y_dtype, {count, p.n});
+    auto params = params_of<vn_gemm_params>();
+    params.weight = weight;
+    params.x = rows_of(x.view(x.host().columns(0, p.k), Side::kCuda), first, count);
+    if (p.bias_dtype) params.bias = bias.tensor(Side::kCuda);
+    params.y = y.tensor(Side::kCuda);
+    params.workspace = workspace.data(Side::kCuda);
+    params.workspace_bytes = bytes[1];
+    gpu.run(vn_gemm, params);
+    const Array got = y.download();
+    EXPECT_TRUE(got.guards_intact());
+    return got;
+  };
+
+  const Array whole = rows(0, kRows);
+  for (const int64_t m : {1, 2, 3, 7, 8, 16, 33, 64, 100, 128, 129, 256, 257, 1000}) {
+    for (const int64_t first : {int64_t{0}, int64_t{1}, int64_t{131}, kRows - m}) {
+      if (first + m > kRows) continue;
+      ASSERT_EQ(whole.slice(first * p.n, m * p.n), rows(first, m).slice(0, m * p.n)) << m << " rows from " << first;
+    }
+  }
+  EXPECT_TRUE(workspace.guard_intact());
+
+  Array reference(VN_DTYPE_F32, {kCompared, p.n});
+  auto params = params_of<vn_gemm_params>();
+  params.weight = on_cpu;
+  params.x = rows_of(x.view(x.host().columns(0, p.k), Side::kCpu), 0, kCompared);
+  if (p.bias_dtype) params.bias = bias.tensor(Side::kCpu);
+  params.y = reference.tensor();
+  params.workspace = workspace.data(Side::kCpu);
+  params.workspace_bytes = bytes[0];
+  ASSERT_EQ(VN_OK, vn_gemm(devices().cpu_stream, &params)) << vn_last_error();
+  const double f32_error = (0.3 * static_cast<double>(p.k) + 1) * 0x1p-19;
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < kCompared * p.n; ++i) {
+    const double expected = reference.at(i);
+    // cuBLASLt may round the product before it adds the bias.
+    const double twice = p.bias_dtype ? 0.5 * ops_test::ulp(std::fabs(expected) + 1, p.y_dtype) : 0.0;
+    wrong += !ops_test::close(whole.at(i), expected, p.y_dtype, f32_error + twice);
+  }
+  EXPECT_EQ(0, wrong) << "against the CPU";
+  vn_weight_destroy(weight);
+  vn_weight_destroy(on_cpu);
+}
+
+TEST_F(DeterministicParity, GemmRowsOfEveryDtype) {
+  for (const int32_t x_dtype : kFloats) {
+    for (const int32_t w_dtype : kFloats) {
+      for (const int32_t y_dtype : {x_dtype, VN_DTYPE_F32}) {
+        for (const int32_t bias_dtype : {0, VN_DTYPE_F32, y_dtype}) {
+          check_product(*gpu_, {96, 128, x_dtype, w_dtype, y_dtype, bias_dtype});
+        }
+      }
+    }
+  }
+}
+
+// Shapes of the tests' models and of real ones, a long K, and matrices that only the plain kernel takes.
+TEST_F(DeterministicParity, GemmRowsOfManyShapes) {
+  const struct {
+    int64_t n, k;
+  } matrices[] = {{1536, 128}, {256, 768}, {1024, 2048}, {4096, 1024}, {1024, 3072}, {64, 16384}, {40, 4096}, {65, 129}, {7, 24}};
+  for (const auto& matrix : matrices) {
+    for (const int32_t dtype : kFloats) {
+      check_product(*gpu_, {matrix.n, matrix.k, dtype, dtype, dtype});
+      check_product(*gpu_, {matrix.n, matrix.k, dtype, dtype, VN_DTYPE_F32});
+    }
+  }
+  check_product(*gpu_, {6144, 4096, VN_DTYPE_BF16, VN_DTYPE_BF16, VN_DTYPE_BF16});
+}
+
+// A row alone is better aligned than rows with odd gaps; it must not take another way for that.
+TEST_F(DeterministicParity, GemmRowsWithGaps) {
+  for (const int64_t gap : {1, 8}) {
+    for (const int32_t dtype : kFloats) check_product(*gpu_, {96, 256, dtype, dtype, dtype, dtype, gap});
+  }
+}
+
+// There is nothing to choose, so there is nothing to measure: the bits stay, and no scratch memory is wanted.
+TEST_F(DeterministicParity, TuningChangesNothing) {
+  constexpr int64_t kM = 8, kN = 512, kK = 1024;
+  vn_weight* weight = nullptr;
+  ASSERT_EQ(VN_OK, vn_weight_create(gpu_->device, VN_WEIGHT_GEMM, VN_DTYPE_BF16, kN, kK, &weight)) << vn_last_error();
+  ASSERT_EQ(VN_OK, vn_weight_fill(weight, 9, 1.0f));
+  std::mt19937 engine(3);
+  Twin x(VN_DTYPE_BF16, {kM, kK}), y(VN_DTYPE_BF16, {kM, kN});
+  x.host().randomize(engine);
+  x.upload();
+  auto params = params_of<vn_gemm_params>();
+  params.weight = weight;
+  params.x = x.tensor(Side::kCuda);
+  params.y = y.tensor(Side::kCuda);
+  int64_t tuning = 0;
+  ASSERT_EQ(VN_OK, vn_gemm_workspace_size(weight, VN_DTYPE_BF16, kM, &params.workspace_bytes));
+  ASSERT_EQ(VN_OK, vn_gemm_tune_workspace_size(weight, VN_DTYPE_BF16, VN_DTYPE_BF16, kM, &tuning));
+  EXPECT_EQ(params.workspace_bytes, tuning);
+  parity::Workspace workspace(0, params.workspace_bytes);
+  params.workspace = workspace.data(Side::kCuda);
+  gpu_->run(vn_gemm, params);
+  const Bytes before = y.download().slice(0, kM * kN);
+  gpu_->run(vn_gemm_tune, params);
+  gpu_->run(vn_gemm, params);
+  EXPECT_EQ(before, y.download().slice(0, kM * kN));
+  vn_weight_destroy(weight);
+}
+
+// ---- attention ----
+
+struct Heads {
+  int32_t dtype;
+  int dim, q_heads = 8, kv_heads = 2, window = 0, gap = 0;
+  float softcap = 0;
+
+  std::string name() const {
+    std::ostringstream text;
+    text << "dtype " << dtype << " dim " << dim << " heads " << q_heads << "/" << kv_heads << " window " << window << " gap " << gap
+         << " softcap " << softcap;
+    return text.str();
+  }
+};
+
+// One sequence with all its K and V in the cache; any of its tokens can be asked for as rows of a batch.
+class Sequence {
+ public:
+  static constexpr int kBlock = 16;
+
+  // Tokens [begin, end) at the end of a sequence of `end` tokens.
+  struct Row {
+    int begin, end;
+  };
+
+  Sequence(Deterministic& gpu, const Heads& heads, int length)
+      : gpu_(gpu), heads_(heads), length_(length), blocks_((length + kBlock - 1) / kBlock),
+        q_(heads.dtype, {length, width()}),
+        pool_(heads.dtype, {blocks_ + 1, 2, heads.kv_heads, kBlock, heads.dim}),
+        table_(VN_DTYPE_I32, {1, blocks_}) {
+    std::mt19937 engine(static_cast<uint32_t>(heads.dim + length));
+    q_.randomize(engine);
+    pool_.host().randomize(engine);
+    pool_.upload();
+    std::vector<int32_t> ids(static_cast<size_t>(blocks_));
+    std::iota(ids.begin(), ids.end(), 1);
+    std::shuffle(ids.begin(), ids.end(), engine);
+    table_.host().fill(ids);
+    table_.upload();
+  }
+
+  // The outputs of the rows' tokens, one after the other.
+  std::vector<Bytes> attend(const std::vector<Row>& rows) {
+    const auto count = static_cast<int64_t>(rows.size());
+    int64_t tokens = 0;
+    int max_query = 0;
+    for (const Row& row : rows) {
+      tokens += row.end - row.begin;
+      max_query = std::max(max_query, row.end - row.begin);
+    }
+    Twin q(heads_.dtype, {tokens, width()}), out(heads_.dtype, {tokens, width()});
+    Twin start(VN_DTYPE_I32, {count + 1}), lengths(VN_DTYPE_I32, {count}), step_rows(VN_DTYPE_I32, {count, 4});
+    int32_t token = 0;
+    for (int64_t r = 0; r < count; ++r) {
+      const Row& row = rows[static_cast<size_t>(r)];
+      start.host().ints()[r] = token;
+      lengths.host().ints()[r] = row.end;
+      step_rows.host().ints()[4 * r] = 0;
+      const int64_t row_bytes = width() * ops_test::size_of(heads_.dtype);
+      std::memcpy(static_cast<char*>(q.host().data()) + token * row_bytes,
+                  static_cast<const char*>(static_cast<const Array&>(q_).data()) + row.begin * row_bytes,
+                  static_cast<size_t>((row.end - row.begin) * row_bytes));
+      token += row.end - row.begin;
+    }
+    start.host().ints()[count] = token;
+    for (Twin* twin : {&q, &start, &lengths, &step_rows}) twin->upload();
+
+    auto p = params_of<vn_attention_params>();
+    const int columns = heads_.q_heads * heads_.dim;
+    p.scale = 7.5f / std::sqrt(static_cast<float>(heads_.dim));  // sharp: the largest score moves, and bases with it
+    p.softcap = heads_.softcap;
+    p.window = heads_.window;
+    p.max_query_len = max_query;
+    p.max_seq_len = length_;
+    p.q = q.view(q.host().columns(0, columns, heads_.q_heads), Side::kCuda);
+    p.out = out.view(out.host().columns(0, columns, heads_.q_heads), Side::kCuda);
+    p.query_start = start.tensor(Side::kCuda);
+    p.seq_lens = lengths.tensor(Side::kCuda);
+    p.step_rows = step_rows.tensor(Side::kCuda);
+    p.block_table = table_.tensor(Side::kCuda);
+    p.cache = cache();
+    EXPECT_EQ(VN_OK, vn_attention_workspace_size(gpu_.device, tokens, heads_.q_heads, heads_.dim, length_, &p.workspace_bytes));
+    parity::Workspace workspace(0, p.workspace_bytes);
+    p.workspace = workspace.data(Side::kCuda);
+    gpu_.run(vn_attention_paged, p);
+    const Array got = out.download();
+    EXPECT_TRUE(got.guards_intact());
+    EXPECT_TRUE(workspace.guard_intact());
+    std::vector<Bytes> results;
+    for (int64_t t = 0; t < tokens; ++t) results.push_back(got.slice(t * width(), columns));
+    return results;
+  }
+
+ private:
+  int64_t width() const { return heads_.q_heads * heads_.dim + heads_.gap; }
+
+  vn_kv_cache cache() {
+    vn_kv_cache k{};
+    const int64_t part = int64_t{heads_.kv_heads} * kBlock * heads_.dim;
+    k.struct_size = sizeof k;
+    k.dtype = heads_.dtype;
+    k.key = pool_.data(Side::kCuda);
+    k.value = static_cast<char*>(k.key) + part * ops_test::size_of(heads_.dtype);
+    k.num_blocks = blocks_ + 1;
+    k.block_size = kBlock;
+    k.num_heads = heads_.kv_heads;
+    k.key_dim = k.value_dim = heads_.dim;
+    k.key_block_stride = k.value_block_stride = 2 * part;
+    k.key_head_stride = k.value_head_stride = int64_t{kBlock} * heads_.dim;
+    k.key_slot_stride = k.value_slot_stride = heads_.dim;
+    return k;
+  }
+
+  Deterministic& gpu_;
+  const Heads heads_;
+  const int length_;
+  const int64_t blocks_;
+  Array q_;
+  Twin pool_, table_;
+};
+
+void check_attention(Deterministic& gpu, const Heads& heads, int length) {
+  SCOPED_TRACE(heads.name());
+  using Row = Sequence::Row;
+  Sequence sequence(gpu, heads, length);
+  const std::vector<Bytes> whole = sequence.attend({{0, length}});
+  ASSERT_NE(whole.front(), whole.back());
+  const auto check = [&](const std::vector<Row>& rows, const std::string& what) {
+    const std::vector<Bytes> got = sequence.attend(rows);
+    size_t at = 0;
+    for (const Row& row : rows) {
+      for (int t = row.begin; t < row.end; ++t) ASSERT_EQ(whole[static_cast<size_t>(t)], got[at++]) << what << ": token " << t;
+    }
+  };
+  for (const int size : {7, 16, 64, 100, 129}) {
+    std::vector<Row> chunks;
+    for (int begin = 0; begin < length; begin += size) chunks.push_back({begin, std::min(begin + size, length)});
+    for (const Row& chunk : chunks) ASSERT_NO_FATAL_FAILURE(check({chunk}, "a chunk of " + std::to_string(size) + " alone"));
+    std::reverse(chunks.begin(), chunks.end());
+    ASSERT_NO_FATAL_FAILURE(check(chunks, "chunks of " + std::to_string(size) + " together"));
+  }
+  std::vector<Row> tokens;
+  for (int t = 0; t < length; ++t) tokens.push_back({t, t + 1});
+  ASSERT_NO_FATAL_FAILURE(check(tokens, "every token as a row"));
+  for (int t = 0; t < length; t += 1 + t / 3) ASSERT_NO_FATAL_FAILURE(check({{t, t + 1}}, "a token alone"));
+  ASSERT_NO_FATAL_FAILURE(check({{length - 1, length}, {0, length}, {5, 6}, {3, 60}, {60, 61}, {1, 3}}, "mixed rows"));
+}
+
+TEST_F(DeterministicParity, AttentionOfTunedDimensions) {
+  for (const int32_t dtype : {VN_DTYPE_BF16, VN_DTYPE_F16}) {
+    for (const int dim : {64, 96, 128, 256}) check_attention(*gpu_, {dtype, dim}, 420);
+  }
+}
+
+TEST_F(DeterministicParity, AttentionOfHeadGroups) {
+  for (const auto& [q_heads, kv_heads] : {std::pair{1, 1}, std::pair{4, 4}, std::pair{14, 2}, std::pair{17, 1}}) {
+    check_attention(*gpu_, {VN_DTYPE_BF16, 128, q_heads, kv_heads}, 300);
+  }
+}
+
+TEST_F(DeterministicParity, AttentionWithWindowAndSoftcap) {
+  for (const int32_t dtype : {VN_DTYPE_BF16, VN_DTYPE_F32}) {
+    for (const int window : {1, 50, 64, 129}) check_attention(*gpu_, {.dtype = dtype, .dim = 64, .window = window}, 300);
+    check_attention(*gpu_, {.dtype = dtype, .dim = 64, .softcap = 20.0f}, 300);
+    check_attention(*gpu_, {.dtype = dtype, .dim = 64, .window = 70, .softcap = 20.0f}, 300);
+  }
+}
+
+// What only the plain kernel takes: F32, odd dimensions, unaligned tokens.
+TEST_F(DeterministicParity, AttentionOfThePlainKernel) {
+  check_attention(*gpu_, {VN_DTYPE_F32, 64}, 300);
+  check_attention(*gpu_, {VN_DTYPE_BF16, 80}, 300);
+  check_attention(*gpu_, {.dtype = VN_DTYPE_F16, .dim = 64, .gap = 3}, 300);
+}
+
+TEST_F(DeterministicParity, AttentionOverALongSequence) { check_attention(*gpu_, {VN_DTYPE_BF16, 128, 4, 1}, 2100); }
+
+// ---- the other operations, whose kernels look at one row at a time on every device ----
+
+constexpr int64_t kRowCounts[] = {1, 2, 5, 33, 128};
+constexpr int64_t kMostRows = 300;
+
+TEST_F(DeterministicParity, NormRows) {
+  for (const int64_t width : {64, 100, 128, 1024, 4096, 9000}) {
+    for (const int32_t dtype : kFloats) {
+      std::mt19937 engine(static_cast<uint32_t>(width));
+      Twin x(dtype, {kMostRows, width}), out(dtype, {kMostRows, width});
+      Twin weight(dtype, {width}), residual(VN_DTYPE_F32, {kMostRows, width});
+      for (Twin* twin : {&x, &weight, &residual}) {
+        twin->host().randomize(engine);
+        twin->upload();
+      }
+      const auto rows = [&](int64_t first, int64_t count) {
+        residual.upload();
+        auto params = params_of<vn_rms_norm_params>();
+        params.eps = 1e-6f;
+        params.x = rows_of(x.tensor(Side::kCuda), first, count);
+        params.weight = weight.tensor(Side::kCuda);
+        params.residual = rows_of(residual.tensor(Side::kCuda), first, count);
+        params.out = rows_of(out.tensor(Side::kCuda), first, count);
+        gpu_->run(vn_rms_norm, params);
+        return std::pair{out.download().slice(first * width, count * width),
+                         residual.download().slice(first * width, count * width)};
+      };
+      const auto [whole, sums] = rows(0, kMostRows);
+      const auto part = [&](const Bytes& all, int64_t size, int64_t first, int64_t count) {
+        return Bytes(all.begin() + first * width * size, all.begin() + (first + count) * width * size);
+      };
+      for (const int64_t count : kRowCounts) {
+        for (const int64_t first : {int64_t{0}, int64_t{77}, kMostRows - count}) {
+          const auto some = rows(first, count);
+          ASSERT_EQ(part(whole, ops_test::size_of(dtype), first, count), some.first)
+              << count << " rows from " << first << ", width " << width << ", dtype " << dtype;
+          ASSERT_EQ(part(sums, 4, first, count), some.second) << "residual, width " << width;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(DeterministicParity, ActivationRows) {
+  constexpr int64_t kWidth = 1001;
+  for (const int32_t activation : {VN_ACTIVATION_SILU, VN_ACTIVATION_GELU_TANH, VN_ACTIVATION_GELU}) {
+    std::mt19937 engine(8);
+    Twin x(VN_DTYPE_BF16, {kMostRows, 2 * kWidth}), out(VN_DTYPE_BF16, {kMostRows, kWidth});
+    x.host().randomize(engine, -8.0, 8.0);
+    x.upload();
+    const auto rows = [&](int64_t first, int64_t count) {
+      auto params = params_of<vn_gated_activation_params>();
+      params.activation = activation;
+      params.x = rows_of(x.tensor(Side::kCuda), first, count);
+      params.out = rows_of(out.tensor(Side::kCuda), first, count);
+      gpu_->run(vn_gated_activation, params);
+      return out.download().slice(first * kWidth, count * kWidth);
+    };
+    const Bytes whole = rows(0, kMostRows);
+    for (int64_t r = 0; r < kMostRows; r += 13) {
+      const auto at = whole.begin() + r * kWidth * 2;
+      ASSERT_EQ(Bytes(at, at + kWidth * 2), rows(r, 1)) << "row " << r;
+    }
+  }
+}
+
+TEST_F(DeterministicParity, LogprobAndSampleRows) {
+  constexpr int64_t kVocab = 5003, kTop = 7;
+  std::mt19937 engine(21);
+  Twin logits(VN_DTYPE_F32, {kMostRows, kVocab}), ids(VN_DTYPE_I32, {kMostRows}), sample_rows(VN_DTYPE_I32, {kMostRows, 4});
+  logits.host().randomize(engine, -9.0, 9.0);
+  std::vector<vn_sampling_row> settings(static_cast<size_t>(kMostRows));
+  for (int64_t r = 0; r < kMostRows; ++r) {
+    ids.host().ints()[r] = static_cast<int32_t>(engine() % kVocab);
+    int32_t* row = sample_rows.host().ints() + 4 * r;
+    row[0] = row[1] = static_cast<int32_t>(r);
+    row[2] = static_cast<int32_t>(engine() % 4096);
+    row[3] = 0;
+    vn_sampling_row& setting = settings[static_cast<size_t>(r)];
+    setting.seed = static_cast<uint64_t>(r);
+    setting.temperature = r % 5 == 0 ? 0.0f : 0.9f;
+    setting.top_k = r % 3 == 0 ? 40 : 0;
+    setting.top_p = r % 2 == 0 ? 0.9f : 0.0f;
+    setting.count_slot = -1;
+  }
+  for (Twin* twin : {&logits, &ids, &sample_rows}) twin->upload();
+  parity::TwinOf<vn_sampling_row> sampling(settings);
+  const auto rows = [&](int64_t first, int64_t count) {
+    Twin logprob(VN_DTYPE_F32, {count}), rank(VN_DTYPE_I32, {count}), top_ids(VN_DTYPE_I32, {count, kTop}),
+        top(VN_DTYPE_F32, {count, kTop}), out_ids(VN_DTYPE_I32, {count}), out_flags(VN_DTYPE_I32, {count});
+    auto params = params_of<vn_logprobs_params>();
+    params.logits = rows_of(logits.tensor(Side::kCuda), first, count);
+    params.ids = rows_of(ids.tensor(Side::kCuda), first, count);
+    params.out_logprob = logprob.tensor(Side::kCuda);
+    params.out_rank = rank.tensor(Side::kCuda);
+    params.out_top_ids = top_ids.tensor(Side::kCuda);
+    params.out_top_logprobs = top.tensor(Side::kCuda);
+    gpu_->run(vn_logprobs, params);
+    auto draw = params_of<vn_sample_params>();
+    draw.logits = params.logits;
+    draw.sample_rows = rows_of(sample_rows.tensor(Side::kCuda), first, count);
+    draw.sampling = sampling.data(Side::kCuda);
+    draw.max_seqs = kMostRows;
+    draw.out_ids = out_ids.tensor(Side::kCuda);
+    draw.out_flags = out_flags.tensor(Side::kCuda);
+    EXPECT_EQ(VN_OK, vn_sample_workspace_size(gpu_->device, count, kVocab, &draw.workspace_bytes));
+    parity::Workspace workspace(0, draw.workspace_bytes);
+    draw.workspace = workspace.data(Side::kCuda);
+    gpu_->run(vn_sample, draw);
+    std::vector<Bytes> results;
+    const Array arrays[] = {logprob.download(), rank.download(), top_ids.download(), top.download(), out_ids.download()};
+    for (int64_t r = 0; r < count; ++r) {
+      Bytes all;
+      for (const Array& array : arrays) {
+        const int64_t each = array.count() / count;
+        const Bytes part = array.slice(r * each, each);
+        all.insert(all.end(), part.begin(), part.end());
+      }
+      results.push_back(all);
+    }
+    return results;
+  };
+  const std::vector<Bytes> whole = rows(0, kMostRows);
+  for (const int64_t count : kRowCounts) {
+    for (const int64_t first : {int64_t{0}, int64_t{77}, kMostRows - count}) {
+      const std::vector<Bytes> some = rows(first, count);
+      for (int64_t r = 0; r < count; ++r) {
+        ASSERT_EQ(whole[static_cast<size_t>(first + r)], some[static_cast<size_t>(r)]) << "row " << first + r << " of " << count;
+      }
+    }
+  }
+}
+
+}  // namespace
