@@ -47,10 +47,15 @@ pack_managed() {
   rm -f "$folder"/*.pdb "$folder"/*.xml
 }
 
+# Without what debuggers and tracers load, other garbage collectors, and libraries that nothing here uses.
 pack_runtime() {
-  local home
+  local home left_out=() file
+  for file in libmscordaccore.so libmscordbi.so libcoreclrtraceptprovider.so createdump libclrgc.so libclrgcexp.so \
+    Microsoft.VisualBasic.Core.dll System.Private.DataContractSerialization.dll; do
+    left_out+=("--exclude=$file")
+  done
   home=$(dirname "$(readlink -f "$(command -v dotnet)")")
-  tar -C "$home" -cf - dotnet host shared/Microsoft.NETCore.App | xz -T0 --x86 --lzma2=preset=6 >.gpu/dotnet.tar.xz
+  tar -C "$home" "${left_out[@]}" -cf - dotnet host shared/Microsoft.NETCore.App | xz -T0 --x86 --lzma2=preset=6 >.gpu/dotnet.tar.xz
 }
 
 scratch=$(mktemp -d)

@@ -53,7 +53,6 @@ internal sealed unsafe class CaseMemory(Device device) : IDisposable
 
     public void Dispose()
     {
-        // A failed launch may have left work behind that uses the memory.
         while (_owned.TryPop(out IDisposable? last))
         {
             last.Dispose();

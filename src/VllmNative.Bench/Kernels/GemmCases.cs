@@ -13,14 +13,14 @@ internal static class GemmCases
         using var memory = new CaseMemory(context.Device);
         int most = context.Plan.GemmRows.Max();
         List<Product[]> layers = [];
-        Tensor x = Tensor.Matrix(memory.AllocateRandom(2L * most * shape.Matrices.Max(matrix => matrix.Columns)), DataType.BFloat16, most, 1);
+        nint x = memory.AllocateRandom(2L * most * shape.Matrices.Max(matrix => matrix.Columns));
         nint y = memory.Allocate(4L * most * Math.Max(shape.Vocabulary, shape.Matrices.Max(matrix => matrix.Rows)));
         ulong seed = 1;
         Product Create(int rows, int columns, DataType type)
         {
             Weight weight = memory.Own(context.Device.CreateWeight(lookup: false, DataType.BFloat16, rows, columns));
             weight.Fill(seed++, 0.02f);
-            return new Product(weight, x.Data, y, type);
+            return new Product(weight, x, y, type);
         }
 
         for (int layer = 0; layer < shape.Layers; layer++)

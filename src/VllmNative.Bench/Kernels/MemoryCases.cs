@@ -7,6 +7,7 @@ namespace VllmNative.Bench.Kernels;
 internal static class MemoryCases
 {
     private const long BlockBytes = 2L << 20;
+    private const int PoolBlocks = 128;
 
     internal static IEnumerable<BenchEntry> Measure(KernelContext context)
     {
@@ -36,10 +37,11 @@ internal static class MemoryCases
     private static BenchEntry CopyBlocks(KernelContext context, int pairs)
     {
         using var memory = new CaseMemory(context.Device);
-        int blocks = 2 * pairs;
-        nint pool = memory.Allocate(BlockBytes * blocks);
-        Tensor list = memory.Ints(pairs, 2, (pair, column) => pair + (column * pairs));
-        Distribution microseconds = context.Timer.Measure(_ => context.Device.CopyBlocks(list, pool, BlockBytes, blocks));
+        nint pool = memory.Allocate(BlockBytes * PoolBlocks);
+        // Lists take turns through the first half of the pool, each copied to its place in the second.
+        const int half = PoolBlocks / 2;
+        Tensor[] lists = [.. Enumerable.Range(0, half / pairs).Select(i => memory.Ints(pairs, 2, (pair, column) => (i * pairs) + pair + (column * half)))];
+        Distribution microseconds = context.Timer.Measure(i => context.Device.CopyBlocks(lists[i % lists.Length], pool, BlockBytes, PoolBlocks));
         return context.Bandwidth($"block copy, {pairs} x {BlockBytes >> 20} MiB", microseconds, 2.0 * BlockBytes * pairs);
     }
 
