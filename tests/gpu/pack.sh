@@ -2,7 +2,7 @@
 # Builds here what a machine with a GPU then only runs, and packs it into .gpu/ (ignored by git):
 #   native.tar.xz   libvllm_native.so, libvllm_native_cuda.so, the parity tests and the CUDA micro-benchmarks, stripped
 # and with --dotnet, for a machine without .NET:
-#   managed.tar.xz  the C# test assemblies, without their copies of the native libraries
+#   managed.tar.xz  the C# test assemblies and the command line tool, without native libraries, models, symbols and documentation
 #   dotnet.tar.xz   the .NET runtime
 # The checkout and .gpu together must stay under 60 MiB. There: tests/gpu/run.sh correct --prebuilt .gpu
 # Usage: pack.sh [--dotnet]. Environment: VN_BUILD_JOBS (2).
@@ -42,13 +42,20 @@ pack_managed() {
   local folder=$1
   dotnet build tests/VllmNative.Tests -c Release --nologo -v quiet
   cp -r artifacts/bin/VllmNative.Tests/release/. "$folder"
-  rm -rf "$folder/runtimes/linux-x64/native"
+  # What native.tar.xz and the checkout have already, and what nothing reads there.
+  rm -rf "$folder/runtimes/linux-x64/native" "$folder/models"
+  rm -f "$folder"/*.pdb "$folder"/*.xml
 }
 
+# Without what debuggers and tracers load, other garbage collectors, and libraries that nothing here uses.
 pack_runtime() {
-  local home
+  local home left_out=() file
+  for file in libmscordaccore.so libmscordbi.so libcoreclrtraceptprovider.so createdump libclrgc.so libclrgcexp.so \
+    Microsoft.VisualBasic.Core.dll System.Private.DataContractSerialization.dll; do
+    left_out+=("--exclude=$file")
+  done
   home=$(dirname "$(readlink -f "$(command -v dotnet)")")
-  tar -C "$home" -cf - dotnet host shared/Microsoft.NETCore.App | xz -T0 --x86 --lzma2=preset=6 >.gpu/dotnet.tar.xz
+  tar -C "$home" "${left_out[@]}" -cf - dotnet host shared/Microsoft.NETCore.App | xz -T0 --x86 --lzma2=preset=6 >.gpu/dotnet.tar.xz
 }
 
 scratch=$(mktemp -d)

@@ -2,11 +2,13 @@
 # What needs an NVIDIA GPU: builds (or takes what pack.sh built elsewhere) and runs one part, inside 8 minutes.
 #   run.sh [correct]   the parity tests, each CUDA operation against the CPU's; the C# tests too where they were packed
 #   run.sh sanitize    the parity tests on their smaller shapes under compute-sanitizer: memcheck, racecheck, initcheck
-#   run.sh bench       the micro-benchmarks
+#   run.sh bench       `vllm-native bench kernels`, latency and throughput, then tests/gpu/peers.py where torch is; needs .NET
+#   run.sh micro       the native micro-benchmarks
 # Options: --prebuilt FOLDER (.gpu). Environment: VN_GPU_SECONDS (460), VN_GPU_FILTER (a GoogleTest filter),
-# VN_GPU_TOOLS (of sanitize).
-# Writes PART.json into $OUT, or tests/gpu/results/<gpu>/ where OUT is unset, and gpu-PART.log into $OUT or build/.
-# Last line: N passed, N failed, N skipped (of bench: programs).
+# VN_GPU_TOOLS (of sanitize), VN_GPU_BENCH (of bench: which of "kernels latency throughput peers").
+# Writes PART.json into $OUT, or tests/gpu/results/<gpu>/ where OUT is unset, and gpu-PART.log into $OUT or build/; bench also a
+# report of figures for each of its programs, from which `./build.sh bench report --gpu-results` makes README's table.
+# Last line: N passed, N failed, N skipped (of bench and micro: programs).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -25,13 +27,13 @@ die() {
 part=correct prebuilt=
 while [ $# -gt 0 ]; do
   case $1 in
-    correct | sanitize | bench) part=$1 ;;
+    correct | sanitize | bench | micro) part=$1 ;;
     --prebuilt)
       prebuilt=${2:-}
       [ -n "$prebuilt" ] || die "--prebuilt needs a folder"
       shift
       ;;
-    *) die "unknown argument $1, expected correct, sanitize, bench or --prebuilt FOLDER" ;;
+    *) die "unknown argument $1, expected correct, sanitize, bench, micro or --prebuilt FOLDER" ;;
   esac
   shift
 done
@@ -55,6 +57,8 @@ take_prebuilt() {
     mkdir -p "build/gpu-prebuilt/$archive"
     tar -xJf "$prebuilt/$archive.tar.xz" -C "build/gpu-prebuilt/$archive" || die "$prebuilt/$archive.tar.xz does not unpack"
   done
+  # The checkout has the demo models; they are not packed a second time.
+  [ ! -d build/gpu-prebuilt/managed ] || ln -sfn "$PWD/tests/assets/models" build/gpu-prebuilt/managed/models
   [ -f "$native/libvllm_native_cuda.so" ] || die "$prebuilt has no native.tar.xz with the CUDA plugin"
 }
 
@@ -81,6 +85,19 @@ find_cublas() {
   [ -n "$found" ] || { echo "cuBLASLt: not found in /usr/local, /opt, /usr/lib"; return; }
   echo "cuBLASLt: $found"
   export LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$(dirname "$found")"
+}
+
+# Sets managed: the folder of the C# tests and the command line tool, and dotnet: what runs them. Fails where there is none.
+find_managed() {
+  dotnet=dotnet
+  [ ! -x build/gpu-prebuilt/dotnet/dotnet ] || dotnet=build/gpu-prebuilt/dotnet/dotnet
+  managed=build/gpu-prebuilt/managed
+  export VLLM_NATIVE_PATH=$PWD/$native DOTNET_CLI_TELEMETRY_OPTOUT=1
+  if [ -z "$prebuilt" ]; then
+    managed=artifacts/bin/VllmNative.Tests/release
+    command -v dotnet >/dev/null && dotnet build tests/VllmNative.Tests -c Release --nologo -v quiet >>"$log" 2>&1
+  fi
+  [ -f "$managed/vllm-native.dll" ] && command -v "$dotnet" >/dev/null
 }
 
 passed=0 failed=0 skipped=0
@@ -136,10 +153,8 @@ correct() {
   if [ -x "$native/parity_lost_test" ]; then
     run_tests parity_lost_test "$scratch/lost.xml" "$native/parity_lost_test" "--gtest_output=xml:$scratch/lost.xml"
   fi
-  local managed=build/gpu-prebuilt/managed dotnet=build/gpu-prebuilt/dotnet/dotnet
-  [ -n "$prebuilt" ] && [ -f "$managed/VllmNative.Tests.dll" ] || return 0
-  [ -x "$dotnet" ] || dotnet=dotnet
-  export VLLM_NATIVE_PATH=$PWD/$native DOTNET_CLI_TELEMETRY_OPTOUT=1
+  [ -n "$prebuilt" ] && [ -f build/gpu-prebuilt/managed/VllmNative.Tests.dll ] || return 0
+  find_managed || die "no .NET runtime for the C# tests: pack with --dotnet"
   export VLLM_NATIVE_TEST_DEVICE=cuda
   # A lost device takes CUDA away from its process.
   local alone='needs=own process' name
@@ -168,7 +183,50 @@ sanitize() {
   done
 }
 
+# measure NAME SECONDS COMMAND...: one program of `bench`; its figures are in the report that it writes.
+measure() {
+  local name=$1 status=0 start=$SECONDS left=$((deadline - SECONDS))
+  [ "$left" -lt "$2" ] || left=$2
+  shift 2
+  echo "+ $*" | tee -a "$log"
+  if [ "$left" -gt 5 ]; then
+    timeout --kill-after=10 "$left" "$@" </dev/null 2>&1 | tee -a "$log"
+    status=${PIPESTATUS[0]}
+  else
+    status=124
+  fi
+  [ "$status" -ne 124 ] || echo "$name: stopped, the time was over"
+  entries+=("{\"program\":\"$name\",\"status\":$status,\"seconds\":$((SECONDS - start))}")
+  if [ "$status" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+}
+
 bench() {
+  local wanted=" ${VN_GPU_BENCH:-kernels latency throughput peers} " model targets
+  find_managed || die "bench needs .NET here, or what pack.sh --dotnet packed"
+  targets=(--device cuda --targets tests/gpu/targets.json)
+  local tool=("$dotnet" exec "$managed/vllm-native.dll" bench)
+  [[ $wanted != *' kernels '* ]] || measure kernels 150 "${tool[@]}" kernels "${targets[@]}" --json "$results/kernels.json"
+  for model in llama-3.1-8b qwen3-0.6b; do
+    local config=(--model-config "tests/assets/configs/$model.json" --dtype bfloat16)
+    [[ $wanted != *' latency '* ]] ||
+      measure "latency $model" 120 "${tool[@]}" latency "${config[@]}" "${targets[@]}" --json "$results/latency-$model.json"
+    [[ $wanted != *' throughput '* ]] ||
+      measure "throughput $model" 150 "${tool[@]}" throughput "${config[@]}" "${targets[@]}" --max-num-seqs 256 \
+        --workload tests/assets/workloads/chat-1000.json --json "$results/throughput-$model.json"
+  done
+  [[ $wanted == *' peers '* ]] || return 0
+  if python3 -c 'import torch' 2>/dev/null; then
+    # It stops its parts itself, a little before it would be stopped.
+    local left=$((deadline - SECONDS))
+    [ "$left" -lt 160 ] || left=160
+    measure peers "$left" python3 tests/gpu/peers.py --seconds "$((left - 10))" --out "$results/peers.json"
+  else
+    echo "peers: python3 has no torch here"
+    skipped=$((skipped + 1))
+  fi
+}
+
+micro() {
   local program name status left lines
   for program in "$native"/bench_cuda_*; do
     name=$(basename "$program") status=0 left=$((deadline - SECONDS))

@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
+using VllmNative.Cli.Commands.Bench;
 using VllmNative.Cli.Rendering;
 
 namespace VllmNative.Cli.Commands;
@@ -20,6 +22,7 @@ internal static class CliApplication
         root.Subcommands.Add(DemoCommand.Create());
         root.Subcommands.Add(CompleteCommand.Create());
         root.Subcommands.Add(ChatCommand.Create());
+        root.Subcommands.Add(BenchCommand.Create());
         root.Subcommands.Add(DoctorCommand.Create());
         return root;
     }
@@ -55,6 +58,15 @@ internal static class CliApplication
         }
     }
 
-    private static string CommandPath(ParseResult parsed) =>
-        parsed.CommandResult.Command is RootCommand ? "" : parsed.CommandResult.Command.Name + " ";
+    // The names of the command and of those above it, each with a space behind.
+    private static string CommandPath(ParseResult parsed)
+    {
+        string path = "";
+        for (SymbolResult? result = parsed.CommandResult; result is CommandResult { Command: not RootCommand } command; result = result.Parent)
+        {
+            path = command.Command.Name + " " + path;
+        }
+
+        return path;
+    }
 }

@@ -48,8 +48,10 @@ internal sealed class EngineOptionSet
     private readonly Option<int?> _blockSize = NumberOption.Integer("--block-size", "Tokens in a KV block. Default: 16.");
     private readonly Option<int?> _maxNumSeqs = NumberOption.Integer("--max-num-seqs", "Most requests that run at the same time. Default: 256.");
     private readonly Option<long?> _maxNumBatchedTokens = NumberOption.Size("--max-num-batched-tokens", "Most tokens that a step computes. Default: 2048 on the CPU, 8192 on a GPU.");
-    private readonly Option<long?> _kvCacheMemory = NumberOption.Size("--kv-cache-memory-bytes", "Bytes of the KV cache, such as 512M or 2G. Default: 1G on the CPU.");
+    private readonly Option<long?> _kvCacheMemory = NumberOption.Size("--kv-cache-memory-bytes", "Bytes of the KV cache, such as 512M or 2G. Default: 1G on the CPU, on a GPU what --gpu-memory-utilization leaves.");
     private readonly Option<int?> _threads = NumberOption.Integer("--threads", "CPU threads that compute. Default: one for each core.");
+    private readonly Option<double?> _gpuMemory = NumberOption.Fraction("--gpu-memory-utilization", "Fraction of the GPU's memory that may be used. Default: 0.9. Only for GPUs.");
+    private readonly Option<bool> _enforceEager = new("--enforce-eager") { Description = "Never record steps as graphs." };
     private readonly Option<string> _model;
     private readonly Option<long?> _seed;
 
@@ -64,7 +66,7 @@ internal sealed class EngineOptionSet
 
     internal void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _threads])
+        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _gpuMemory, _enforceEager, _threads])
         {
             command.Options.Add(option);
         }
@@ -83,6 +85,8 @@ internal sealed class EngineOptionSet
             MaxNumSeqs = parsed.GetValue(_maxNumSeqs),
             MaxNumBatchedTokens = ToInt(parsed.GetValue(_maxNumBatchedTokens)),
             KvCacheMemoryBytes = parsed.GetValue(_kvCacheMemory),
+            GpuMemoryUtilization = parsed.GetValue(_gpuMemory),
+            EnforceEager = parsed.GetValue(_enforceEager),
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Seed = parsed.GetValue(_seed) ?? defaults.Seed,
         };

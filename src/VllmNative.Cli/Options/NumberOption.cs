@@ -14,6 +14,33 @@ internal static class NumberOption
 
     internal static Option<float?> Real(string name, string description) => Create<float>(name, description, "X", "a number");
 
+    internal static Option<double?> Fraction(string name, string description) => Create<double>(name, description, "X", "a number");
+
+    /// <summary>Whole numbers between commas; "" is none.</summary>
+    internal static Option<int[]> Integers(string name, string description, int[] defaults) => new(name)
+    {
+        Description = $"{description} Default: {string.Join(',', defaults)}.",
+        HelpName = "N,N,...",
+        DefaultValueFactory = _ => defaults,
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            List<int> values = [];
+            foreach (string part in text.Split(',', StringSplitOptions.RemoveEmptyEntries))
+            {
+                if (!int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int value))
+                {
+                    result.AddError($"{name} is \"{text}\", expected whole numbers between commas.");
+                    break;
+                }
+
+                values.Add(value);
+            }
+
+            return [.. values];
+        },
+    };
+
     /// <summary>A whole number with vLLM's suffixes.</summary>
     internal static Option<long?> Size(string name, string description) => new(name)
     {

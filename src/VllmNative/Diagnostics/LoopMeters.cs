@@ -9,12 +9,16 @@ internal sealed record LoopMeters
     /// <summary>The device thread's: one step, from its hand-over to its result.</summary>
     internal AllocationMeter Device { get; } = new();
 
+    /// <summary>The processor time of the engine thread, where somebody asks for it.</summary>
+    internal ThreadTimeMeter? EngineTime { get; init; }
+
     /// <summary>The device's own time, where somebody asks for it: measuring it costs two events a step.</summary>
     internal DeviceTimeMeter? DeviceTime { get; init; }
 
     internal void Reset()
     {
         DeviceTime?.Reset();
+        EngineTime?.Reset();
         Engine.Reset();
         Device.Reset();
     }

@@ -27,7 +27,7 @@ internal sealed class EngineCore : IDisposable
     private readonly StepPlan[] _plans;
     private readonly StepResult[] _results;
     private readonly List<Request> _admitted;
-    private readonly AllocationMeter? _meter;
+    private readonly LoopMeters? _meters;
     private readonly TimeSpan _stepTimeout;
     private int _oldest;
     private bool _membershipChanged;
@@ -41,12 +41,12 @@ internal sealed class EngineCore : IDisposable
     private int _peakBlocks;
     private long _steps;
 
-    internal EngineCore(Scheduler scheduler, BlockPool pool, IModelRunner runner, SchedulerLimits limits, TimeSpan? stepTimeout = null, AllocationMeter? meter = null)
+    internal EngineCore(Scheduler scheduler, BlockPool pool, IModelRunner runner, SchedulerLimits limits, TimeSpan? stepTimeout = null, LoopMeters? meters = null)
     {
         _scheduler = scheduler;
         _pool = pool;
         _runner = runner;
-        _meter = meter;
+        _meters = meters;
         _stepTimeout = stepTimeout ?? Timeout.InfiniteTimeSpan;
         _admitted = new List<Request>(limits.MaxNumSeqs);
         _committer = new StepCommitter(scheduler, _pump);
@@ -179,7 +179,13 @@ internal sealed class EngineCore : IDisposable
 
     private void Measure()
     {
-        _meter?.EndIteration(_membershipChanged || _committer.EndedAny);
+        if (_meters is not null)
+        {
+            bool changing = _membershipChanged || _committer.EndedAny;
+            _meters.Engine.EndIteration(changing);
+            _meters.EngineTime?.EndIteration(changing);
+        }
+
         _membershipChanged = _committer.EndedAny = false;
     }
 

@@ -59,7 +59,7 @@ internal static class EngineFactory
             var scheduler = new Scheduler(limits, new KvCacheManager(pool, group.BlockSize));
             return new EngineParts
             {
-                Core = new EngineCore(scheduler, pool, worker, limits, StepTimeoutOf(options), options.Meters?.Engine),
+                Core = new EngineCore(scheduler, pool, worker, limits, StepTimeoutOf(options), options.Meters),
                 Device = device,
                 Config = config,
                 Generation = generation,

@@ -44,7 +44,20 @@ public sealed class LLM : IDisposable
     public IReadOnlyList<RequestOutput> Generate(IReadOnlyList<Prompt> prompts, SamplingParams? parameters = null)
     {
         ArgumentNullException.ThrowIfNull(prompts);
-        return Run(prompts, parameters);
+        return Run(prompts, _ => parameters);
+    }
+
+    /// <summary>Completes prompts, each with parameters of its own, batched together; none is started unless all are valid.</summary>
+    /// <param name="prompts">Text or token ids.</param>
+    /// <param name="parameters">As many as prompts, in their order.</param>
+    /// <exception cref="InvalidRequestException">A prompt or a parameter breaks a rule, or the counts differ.</exception>
+    public IReadOnlyList<RequestOutput> Generate(IReadOnlyList<Prompt> prompts, IReadOnlyList<SamplingParams> parameters)
+    {
+        ArgumentNullException.ThrowIfNull(prompts);
+        ArgumentNullException.ThrowIfNull(parameters);
+        return prompts.Count == parameters.Count
+            ? Run(prompts, i => parameters[i])
+            : throw new InvalidRequestException("parameters", $"there are {parameters.Count} sampling parameters for {prompts.Count} prompts, expected one for each");
     }
 
     /// <summary>Answers one conversation.</summary>
@@ -54,15 +67,15 @@ public sealed class LLM : IDisposable
     public IReadOnlyList<RequestOutput> Chat(IReadOnlyList<IReadOnlyList<ChatMessage>> conversations, SamplingParams? parameters = null)
     {
         ArgumentNullException.ThrowIfNull(conversations);
-        return Run([.. conversations.Select(messages => Prompt.FromTokens(Engine.EncodeChat(messages)))], parameters ?? Engine.ChatDefaults);
+        return Run([.. conversations.Select(messages => Prompt.FromTokens(Engine.EncodeChat(messages)))], _ => parameters ?? Engine.ChatDefaults);
     }
 
     /// <inheritdoc/>
     public void Dispose() => Engine.Dispose();
 
-    private RequestOutput[] Run(IReadOnlyList<Prompt> prompts, SamplingParams? parameters)
+    private RequestOutput[] Run(IReadOnlyList<Prompt> prompts, Func<int, SamplingParams?> parametersOf)
     {
-        OutputProcessor[] processors = [.. prompts.Select(prompt => Engine.Prepare(prompt, parameters, null))];
+        OutputProcessor[] processors = [.. prompts.Select((prompt, i) => Engine.Prepare(prompt, parametersOf(i), null))];
         foreach (OutputProcessor processor in processors)
         {
             Engine.Core.Submit(processor.Request);

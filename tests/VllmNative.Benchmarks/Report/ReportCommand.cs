@@ -1,14 +1,19 @@
 using System.Globalization;
+using VllmNative.Bench.Results;
 
 namespace VllmNative.Benchmarks.Report;
 
-/// <summary>`report [--threads N] [--dry]`: measures the headline figures and writes them down.</summary>
+/// <summary>
+/// `report [--threads N] [--dry]`: measures the headline figures and writes them down. `report --gpu-results`: measures nothing,
+/// writes README's GPU table anew from tests/gpu/results.
+/// </summary>
 internal static class ReportCommand
 {
     internal static int Run(string[] args)
     {
         int threads = Environment.ProcessorCount;
         bool dry = false;
+        bool gpuResults = false;
         for (int i = 0; i < args.Length; i++)
         {
             switch (args[i])
@@ -16,28 +21,46 @@ internal static class ReportCommand
                 case "--dry":
                     dry = true;
                     break;
+                case "--gpu-results":
+                    gpuResults = true;
+                    break;
                 case "--threads" when i + 1 < args.Length && int.TryParse(args[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out threads) && threads > 0:
                     i++;
                     break;
                 default:
-                    Console.Error.WriteLine($"report: unknown argument '{args[i]}'; usage: report [--threads N] [--dry], --dry writes no file");
+                    Console.Error.WriteLine($"report: unknown argument '{args[i]}'; usage: report [--gpu-results] [--threads N] [--dry], --dry writes no file, --gpu-results only makes README's GPU table anew");
                     return 2;
             }
+        }
+
+        if (gpuResults)
+        {
+            string gpuTable = GpuTable.Write(GpuTable.Load(Path.Combine(BenchmarkFiles.Root, "tests", "gpu", "results")));
+            Publish(GpuTable.Section, gpuTable, dry);
+            return 0;
         }
 
         List<Figure> figures = [.. Headlines.Measure(threads, Bf16Peak.Measure(threads))];
         Machine machine = Machine.Here(threads);
         string table = ReportWriter.Table(machine, figures);
-        Console.WriteLine(table);
+        Publish(ReportWriter.Section, table, dry);
         if (!dry)
         {
             string results = Path.Combine(BenchmarkFiles.Root, "tests", "VllmNative.Benchmarks", "results");
             Directory.CreateDirectory(results);
             File.WriteAllText(Path.Combine(results, machine.Slug + ".json"), ReportWriter.Json(machine, figures));
-            string readme = Path.Combine(BenchmarkFiles.Root, "README.md");
-            File.WriteAllText(readme, ReportWriter.Insert(File.Exists(readme) ? File.ReadAllText(readme) : "", table));
         }
 
         return 0;
+    }
+
+    private static void Publish(MarkedSection section, string table, bool dry)
+    {
+        Console.WriteLine(table);
+        if (!dry)
+        {
+            string readme = Path.Combine(BenchmarkFiles.Root, "README.md");
+            File.WriteAllText(readme, section.Insert(File.Exists(readme) ? File.ReadAllText(readme) : "", table));
+        }
     }
 }

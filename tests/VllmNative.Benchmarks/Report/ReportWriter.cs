@@ -1,14 +1,14 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using VllmNative.Bench.Results;
 
 namespace VllmNative.Benchmarks.Report;
 
 /// <summary>Writes the figures as JSON beside the benchmarks, and as a table into README.md between two markers.</summary>
 internal static class ReportWriter
 {
-    private const string Begin = "<!-- bench:begin -->";
-    private const string End = "<!-- bench:end -->";
+    internal static MarkedSection Section { get; } = new("bench");
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
@@ -31,22 +31,6 @@ internal static class ReportWriter
         }
 
         return text.ToString();
-    }
-
-    /// <summary>Replaces what stands between the markers; adds them at the end where there are none.</summary>
-    internal static string Insert(string readme, string table)
-    {
-        int begin = readme.IndexOf(Begin, StringComparison.Ordinal);
-        int end = readme.IndexOf(End, StringComparison.Ordinal);
-        string block = $"{Begin}\n{table}{End}";
-        if (begin < 0 && end < 0)
-        {
-            return (readme.Length == 0 ? "" : readme.TrimEnd('\n') + "\n\n") + block + "\n";
-        }
-
-        return begin >= 0 && end > begin
-            ? readme[..begin] + block + readme[(end + End.Length)..]
-            : throw new InvalidDataException($"README.md: {Begin} and {End} are not a pair.");
     }
 
     private static string Time(double seconds) => seconds switch

@@ -31,12 +31,14 @@ public sealed class OptionSetTests
             MaxNumSeqs = 5,
             MaxNumBatchedTokens = 1024,
             KvCacheMemoryBytes = 512 << 20,
+            GpuMemoryUtilization = 0.8,
+            EnforceEager = true,
             Threads = 3,
             Seed = 7,
         };
         Assert.Equal(expected, Engine(
             "--model", "m", "--device", "cuda", "--dtype", "half", "--kv-cache-dtype", "fp8", "--max-model-len", "2k", "--block-size", "32", "--max-num-seqs", "5",
-            "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--threads", "3", "--seed", "7"));
+            "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--gpu-memory-utilization", "0.8", "--enforce-eager", "--threads", "3", "--seed", "7"));
     }
 
     [Theory]

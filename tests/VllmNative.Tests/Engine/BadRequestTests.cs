@@ -64,6 +64,18 @@ public sealed class BadRequestTests
     }
 
     [Fact]
+    public void Each_prompt_of_a_batch_may_have_parameters_of_its_own()
+    {
+        using var llm = new LLM(TestEngines.Tiny);
+        Prompt[] prompts = [Prompt.FromTokens([1, 2]), Prompt.FromTokens([3, 4])];
+        SamplingParams longer = Plain with { MaxTokens = 7, IgnoreEos = true };
+        IReadOnlyList<RequestOutput> outputs = llm.Generate(prompts, [longer with { MaxTokens = 2 }, longer]);
+        Assert.Equal([2, 7], outputs.Select(output => output.Outputs[0].TokenIds.Count));
+        InvalidRequestException error = Assert.Throws<InvalidRequestException>(() => llm.Generate(prompts, [longer]));
+        Assert.Equal("there are 1 sampling parameters for 2 prompts, expected one for each", error.Message);
+    }
+
+    [Fact]
     public async Task The_outputs_of_a_request_are_read_once()
     {
         using var engine = AsyncLlmEngine.Create(TestEngines.Tiny);

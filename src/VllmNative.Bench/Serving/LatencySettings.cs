@@ -1,0 +1,54 @@
+using VllmNative.Diagnostics;
+using VllmNative.Engine;
+
+namespace VllmNative.Bench.Serving;
+
+/// <summary>What `bench latency` measures.</summary>
+internal sealed record LatencySettings
+{
+    /// <summary>What to load; see <see cref="EngineOptionsFor"/> for what is filled in.</summary>
+    internal required EngineOptions Engine { get; init; }
+
+    /// <summary>Rows that decode together.</summary>
+    internal required IReadOnlyList<int> Batches { get; init; }
+
+    /// <summary>Prompt tokens of each row.</summary>
+    internal required int Context { get; init; }
+
+    /// <summary>Tokens that each row generates.</summary>
+    internal required int Output { get; init; }
+
+    /// <summary>Prompt lengths whose time to first token is measured.</summary>
+    internal required IReadOnlyList<int> Prompts { get; init; }
+
+    /// <summary>How often each is measured.</summary>
+    internal required int Repeats { get; init; }
+
+    /// <summary>The engine's options, with room for the largest batch and the longest request where nothing else was said.</summary>
+    internal EngineOptions EngineOptionsFor() => Engine with
+    {
+        MaxNumSeqs = Engine.MaxNumSeqs ?? Math.Max(Batches.DefaultIfEmpty(1).Max(), 1),
+        MaxModelLen = Engine.MaxModelLen ?? Math.Max(Batches.Count > 0 ? Context + Output : 0, Prompts.DefaultIfEmpty(0).Max() + 1),
+    };
+
+    /// <exception cref="VllmException">A value is out of range; the message names the option.</exception>
+    internal void Validate()
+    {
+        Require(Batches.All(batch => batch >= 1), "--batch", string.Join(',', Batches), "1 or more each");
+        Require(Prompts.All(prompt => prompt >= 1), "--prompt", string.Join(',', Prompts), "1 or more each");
+        Require(Batches.Count + Prompts.Count > 0, "--batch and --prompt", "empty", "a number in one of them");
+        Require(Context >= 1, "--context", $"{Context}", "1 or more");
+        Require(Output >= 2, "--output", $"{Output}", "2 or more: the time between two tokens is measured");
+        Require(Repeats >= 1, "--repeats", $"{Repeats}", "1 or more");
+        int largest = Batches.DefaultIfEmpty(1).Max();
+        Require(Engine.MaxNumSeqs is null || Engine.MaxNumSeqs >= largest, "--max-num-seqs", $"{Engine.MaxNumSeqs}", $"{largest} or more, the largest batch");
+    }
+
+    private static void Require(bool holds, string option, string value, string expected)
+    {
+        if (!holds)
+        {
+            throw new VllmException($"{option} is {value}, expected {expected}");
+        }
+    }
+}

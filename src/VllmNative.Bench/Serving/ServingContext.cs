@@ -1,0 +1,89 @@
+using VllmNative.Bench.Kernels;
+using VllmNative.Bench.Results;
+using VllmNative.Diagnostics;
+using VllmNative.Engine;
+using VllmNative.Loading;
+using VllmNative.Tensors;
+
+namespace VllmNative.Bench.Serving;
+
+/// <summary>An engine to measure, with its meters, and what its device does at best.</summary>
+internal sealed class ServingContext : IDisposable
+{
+    private const string ConfigFile = "config.json";
+
+    private ServingContext(LLM llm, LoopMeters meters, ModelConfig config, DeviceCeilings ceilings, string model)
+    {
+        (Llm, Meters, Config, Model) = (llm, meters, config, model);
+        Work = new ModelWork(config, llm.Engine, ceilings);
+    }
+
+    internal LLM Llm { get; }
+
+    internal AsyncLlmEngine Engine => Llm.Engine;
+
+    internal LoopMeters Meters { get; }
+
+    internal ModelConfig Config { get; }
+
+    internal ModelWork Work { get; }
+
+    /// <summary>The model's name in entries: that of its directory, or of its config file.</summary>
+    internal string Model { get; }
+
+    /// <summary>Measures the device's ceilings, then loads the engine.</summary>
+    /// <param name="options">What to load.</param>
+    /// <param name="entries">Gets the ceilings and where the memory went.</param>
+    internal static ServingContext Create(EngineOptions options, ICollection<BenchEntry> entries)
+    {
+        options.Validate();
+        string path = Path.GetFullPath(options.Model);
+        string file = Directory.Exists(path) ? Path.Combine(path, ConfigFile) : path;
+        if (!File.Exists(file))
+        {
+            throw new ModelFormatException(options.Model, null, "no such config.json or model directory");
+        }
+
+        ModelConfig config = ModelConfig.Parse(File.ReadAllText(file), file);
+        string name = NameOf(file);
+        if (options.MaxModelLen > config.MaxPositionEmbeddings)
+        {
+            throw new VllmException($"requests of {options.MaxModelLen} tokens are longer than the context of {name}, which is {config.MaxPositionEmbeddings}");
+        }
+
+        DeviceCeilings ceilings;
+        using (Device device = Device.Create(options.Device, options.DeviceOrdinal, options.Threads))
+        {
+            ceilings = DeviceCeilings.Measure(device, DeviceCeilings.PlanOf(device), entries);
+        }
+
+        var meters = new LoopMeters { EngineTime = new ThreadTimeMeter(), DeviceTime = options.Device == DeviceKind.Cuda ? new DeviceTimeMeter() : null };
+        var llm = new LLM(options with { Meters = meters });
+        var context = new ServingContext(llm, meters, config, ceilings, name);
+        entries.Add(BenchEntry.Of($"weights on the device, {name}", Gibibytes(llm.Engine.Capabilities.WeightBytes), "GiB", Better.Lower));
+        entries.Add(BenchEntry.Of($"KV cache, {name}", Gibibytes(llm.Memory.TotalBytes), "GiB", Better.Higher));
+        return context;
+    }
+
+    /// <summary>What the loops' meters say of the steps since they were reset.</summary>
+    /// <param name="where">The end of the entries' names.</param>
+    internal IEnumerable<BenchEntry> StepCosts(string where)
+    {
+        if (Meters.EngineTime?.SteadyMicroseconds is { } microseconds)
+        {
+            yield return BenchEntry.Of($"engine thread, processor time of a step, {where}", microseconds, "us", Better.Lower).AsHeadline();
+        }
+
+        if (Meters.DeviceTime is { Steps: > 0 } device)
+        {
+            yield return BenchEntry.Of($"GPU idle in steady decode, {where}", 100 * device.IdleShare, "%", Better.Lower).AsHeadline();
+        }
+    }
+
+    public void Dispose() => Llm.Dispose();
+
+    private static string NameOf(string file) =>
+        Path.GetFileName(file) == ConfigFile ? Path.GetFileName(Path.GetDirectoryName(file)!) : Path.GetFileNameWithoutExtension(file);
+
+    private static double Gibibytes(long bytes) => bytes / (double)(1L << 30);
+}
