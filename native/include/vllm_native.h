@@ -9,6 +9,8 @@
  *    independent.
  *  - VN_OK of an operation on a stream means accepted. The CPU device computes before it returns; a CUDA device computes
  *    later and its faults show at the next synchronisation as VN_DEVICE_LOST.
+ *  - An operation may read weights, those of norms too, before what is ahead of it in the stream has ended: where an
+ *    operation writes them, wait for it first.
  *  - A lost device answers VN_DEVICE_LOST to everything, at once; its handles may be destroyed. A fault on a GPU ends CUDA
  *    for the whole process: every CUDA device is lost and no new one can be created until the process is restarted. The
  *    CPU device is not concerned.

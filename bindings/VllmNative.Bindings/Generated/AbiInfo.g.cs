@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "3e559bb1f01b62cb2fc8367e8e3f5d546e15b865e35b8ba0fdf4bb96271a6206";
+    public const string HeaderSha256 = "9a4fcbedb22c2c9f02b7e6ad2ea21c1e484ae66cb69fad12cfbdb79509ac8e26";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;

@@ -23,14 +23,22 @@ internal static class KernelBench
     /// <param name="kind">What computes.</param>
     /// <param name="ordinal">Which of several GPUs.</param>
     /// <param name="threads">CPU threads; 0 = one for each core.</param>
+    /// <param name="serialKernels">Whether kernels of a GPU may not overlap.</param>
     /// <param name="groups">Names of groups; empty = all.</param>
     /// <param name="command">The command line, for the report.</param>
     /// <param name="show">Gets each entry as soon as it is there.</param>
     /// <param name="cancellationToken">Ends the run between two cases.</param>
     internal static BenchReport Run(
-        DeviceKind kind, int ordinal, int threads, IReadOnlyCollection<string> groups, string command, Action<BenchEntry> show, CancellationToken cancellationToken)
+        DeviceKind kind,
+        int ordinal,
+        int threads,
+        bool serialKernels,
+        IReadOnlyCollection<string> groups,
+        string command,
+        Action<BenchEntry> show,
+        CancellationToken cancellationToken)
     {
-        using Device device = Device.Create(kind, ordinal, threads);
+        using Device device = Device.Create(kind, ordinal, threads, serialKernels: serialKernels);
         KernelPlan plan = DeviceCeilings.PlanOf(device);
         List<BenchEntry> entries = [];
         DeviceCeilings ceilings = DeviceCeilings.Measure(device, plan, entries);

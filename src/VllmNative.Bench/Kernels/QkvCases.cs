@@ -3,7 +3,7 @@ using VllmNative.Tensors;
 
 namespace VllmNative.Bench.Kernels;
 
-/// <summary>What stands between the merged q, k, v product and attention: per-head norm, rotation, writing K and V to the cache.</summary>
+/// <summary>What stands between the merged q, k, v product and attention: the table of angles; per-head norm, rotation and cache write in one.</summary>
 internal static class QkvCases
 {
     private const int QueryHeads = 32;
@@ -26,12 +26,6 @@ internal static class QkvCases
         Tensor Key(int i) => At(i).Heads(QueryHeads * HeadDim, KvHeads, HeadDim);
         Tensor Value(int i) => At(i).Heads((QueryHeads + KvHeads) * HeadDim, KvHeads, HeadDim);
 
-        Tensor weight = Tensor.Vector(memory.AllocateRandom(HeadDim * Bf16), DataType.BFloat16, HeadDim);
-        yield return context.Time(
-            $"RMSNorm per head, {tokens} x {QueryHeads} x {HeadDim}",
-            context.Timer.Measure(i => context.Device.RmsNorm(Query(i), weight, default, Query(i), 1e-6f, 0)),
-            2.0 * tokens * QueryHeads * HeadDim * Bf16);
-
         Tensor positions = memory.Ints(tokens, i => i);
         Tensor frequencies = Tensor.Vector(memory.Upload<float>([.. Enumerable.Range(0, HeadDim / 2).Select(i => MathF.Pow(10000, -2f * i / HeadDim))]), DataType.Float32, HeadDim / 2);
         Tensor cosSin = Tensor.Matrix(memory.Allocate((long)tokens * HeadDim * sizeof(float)), DataType.Float32, tokens, HeadDim);
@@ -39,11 +33,6 @@ internal static class QkvCases
             $"rope table, {tokens} x {HeadDim}",
             context.Timer.Measure(_ => context.Device.RopeCosSin(positions, frequencies, cosSin, 1)),
             (double)tokens * HeadDim * sizeof(float));
-        yield return context.Time(
-            $"rope, {tokens} x {QueryHeads}+{KvHeads} heads",
-            context.Timer.Measure(i => context.Device.Rope(cosSin, Query(i), Key(i), RopeStyle.NeoX)),
-            tokens * ((2.0 * (QueryHeads + KvHeads) * HeadDim * Bf16) + (HeadDim * sizeof(float))));
-
         int blocks = Math.Max(2 * tokens / BlockSize, 64) + 1;
         var group = new KvGroup(4, BlockSize, KvHeads, HeadDim, HeadDim, DataType.BFloat16);
         KvPool kv = memory.Own(new KvPool(context.Device, group, blocks));
@@ -55,9 +44,26 @@ internal static class QkvCases
         }
 
         Tensor mapping = Tensor.Vector(memory.Upload<long>(slots.AsSpan(0, tokens)), DataType.Int64, tokens);
-        yield return context.Time(
-            $"cache write, {tokens} tokens, {KvHeads} heads",
-            context.Timer.Measure(i => context.Device.CacheWrite(Key(i), Value(i), mapping, kv.ViewOf(i % group.Layers))),
-            2.0 * 2 * tokens * KvHeads * HeadDim * Bf16);
+        Tensor weight = Tensor.Vector(memory.AllocateRandom(HeadDim * sizeof(float)), DataType.Float32, HeadDim);
+        foreach (bool normed in (bool[])[false, true])
+        {
+            yield return context.Time(
+                $"{(normed ? "q/k norm, rope" : "rope")} and cache write, {tokens} x {QueryHeads}/{KvHeads} heads",
+                context.Timer.Measure(i => context.Device.RopeCacheWrite(
+                    new RopeCacheWriteInputs
+                    {
+                        Query = Query(i),
+                        Key = Key(i),
+                        Value = Value(i),
+                        QueryNorm = normed ? weight : default,
+                        KeyNorm = normed ? weight : default,
+                        Eps = 1e-6f,
+                        CosSin = cosSin,
+                        Style = RopeStyle.NeoX,
+                        SlotMapping = mapping,
+                    },
+                    kv.ViewOf(i % group.Layers))),
+                tokens * ((((2.0 * QueryHeads) + (4 * KvHeads)) * HeadDim * Bf16) + (HeadDim * sizeof(float))));
+        }
     }
 }

@@ -12,23 +12,25 @@ internal static class RowCases
     private const int Bf16 = 2;
 
     internal static IEnumerable<BenchEntry> Measure(KernelContext context) =>
-        context.Plan.RowTokens.SelectMany(tokens => (BenchEntry[])[Norm(context, tokens), Activation(context, tokens), Embedding(context, tokens), Gather(context, tokens)]);
+        context.Plan.RowTokens.SelectMany(tokens => (BenchEntry[])[Norm(context, tokens, DataType.Float32), Norm(context, tokens, DataType.BFloat16), Activation(context, tokens), Embedding(context, tokens), Gather(context, tokens)]);
 
-    // As the model calls it: the residual stream and what is added to it are f32 or bf16, the normalised rows bf16.
-    private static BenchEntry Norm(KernelContext context, int tokens)
+    // As the model calls it, f32 residual stream and what is added to it, or bf16 throughout; the normalised rows bf16.
+    private static BenchEntry Norm(KernelContext context, int tokens, DataType stream)
     {
         using var memory = new CaseMemory(context.Device);
-        long bytes = (long)tokens * Hidden * Bf16;
-        int copies = context.Copies(3 * bytes);
-        nint x = memory.AllocateRandom(copies * bytes);
-        nint residual = memory.AllocateRandom(copies * bytes);
-        nint output = memory.Allocate(copies * bytes);
-        Tensor weight = Tensor.Vector(memory.AllocateRandom(Hidden * Bf16), DataType.BFloat16, Hidden);
-        Tensor At(nint data, int i) => Tensor.Matrix(data + (nint)(i % copies * bytes), DataType.BFloat16, tokens, Hidden);
+        long wide = (long)tokens * Hidden * stream.Size();
+        long narrow = (long)tokens * Hidden * Bf16;
+        int copies = context.Copies((2 * wide) + narrow);
+        nint x = memory.AllocateRandom(copies * wide);
+        nint residual = memory.AllocateRandom(copies * wide);
+        nint output = memory.Allocate(copies * narrow);
+        Tensor weight = Tensor.Vector(memory.AllocateRandom(Hidden * sizeof(float)), DataType.Float32, Hidden);
+        Tensor At(nint data, int i) => Tensor.Matrix(data + (nint)(i % copies * wide), stream, tokens, Hidden);
+        Tensor Output(int i) => Tensor.Matrix(output + (nint)(i % copies * narrow), DataType.BFloat16, tokens, Hidden);
         return context.Time(
-            $"add and RMSNorm, {tokens} x {Hidden}",
-            context.Timer.Measure(i => context.Device.RmsNorm(At(x, i), weight, At(residual, i), At(output, i), 1e-6f, 0)),
-            4.0 * bytes);
+            $"add and RMSNorm, {(stream == DataType.Float32 ? "f32" : "bf16")}, {tokens} x {Hidden}",
+            context.Timer.Measure(i => context.Device.RmsNorm(At(x, i), weight, At(residual, i), Output(i), 1e-6f, 0)),
+            (3.0 * wide) + narrow);
     }
 
     private static BenchEntry Activation(KernelContext context, int tokens)

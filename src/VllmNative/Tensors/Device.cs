@@ -33,15 +33,21 @@ internal sealed class Device : IDisposable
     /// <param name="ordinal">Which of several.</param>
     /// <param name="threads">CPU threads; 0 = one for each core.</param>
     /// <param name="deterministic">Whether results must not depend on the batch; the CPU's never do.</param>
+    /// <param name="serialKernels">Whether no kernel of a GPU begins before the one ahead of it has ended; for measuring.</param>
     /// <exception cref="NativeException">NoDevice: the message says what was looked for and why it is not there.</exception>
-    internal static Device Create(DeviceKind kind, int ordinal, int threads, bool deterministic = false)
+    internal static Device Create(DeviceKind kind, int ordinal, int threads, bool deterministic = false, bool serialKernels = false)
     {
         if (kind == DeviceKind.Cuda && s_cudaLost is { } reason)
         {
             throw new NativeException(NativeStatus.DeviceLost, $"device_create: CUDA is lost for this process ({reason}); start a new process");
         }
 
-        var options = new DeviceOptions { NumThreads = threads, Deterministic = deterministic ? 1 : 0 };
+        var options = new DeviceOptions
+        {
+            NumThreads = threads,
+            Deterministic = deterministic ? 1 : 0,
+            SerialKernels = serialKernels ? 1 : 0,
+        };
         int native = kind == DeviceKind.Cuda ? NativeConstants.DeviceCuda : NativeConstants.DeviceCpu;
         return new Device(DeviceHandle.Create(native, ordinal, options), kind);
     }

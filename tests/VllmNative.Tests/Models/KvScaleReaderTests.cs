@@ -87,7 +87,17 @@ public sealed class KvScaleReaderTests
             fixed (long* slots = slot)
             {
                 Tensor source = Tensor.Cube((nint)x, DataType.Float32, 1, 1, 8);
-                device.CacheWrite(source, source, Tensor.Vector((nint)slots, DataType.Int64, 1), pool.ViewOf(0));
+                device.RopeCacheWrite(
+                    new RopeCacheWriteInputs
+                    {
+                        Query = source,
+                        Key = source,
+                        Value = source,
+                        CosSin = Tensor.Matrix(0, DataType.Float32, 1, 0),
+                        Style = RopeStyle.NeoX,
+                        SlotMapping = Tensor.Vector((nint)slots, DataType.Int64, 1),
+                    },
+                    pool.ViewOf(0));
             }
         }
 

@@ -15,6 +15,10 @@ internal static class BenchKernelsCommand
         var device = new Option<string>("--device") { Description = "What computes.", DefaultValueFactory = _ => DeviceCatalog.Names[0] };
         device.AcceptOnlyFromAmong([.. DeviceCatalog.Names]);
         Option<int?> threads = NumberOption.Integer("--threads", "CPU threads that compute. Default: one for each core.");
+        var serial = new Option<bool>("--serial-kernels")
+        {
+            Description = "On a GPU, no kernel begins before the one ahead of it has ended: what their overlap gains is the difference.",
+        };
         var groups = new Option<string[]>("--group")
         {
             Description = "Only this group; may be repeated. Default: all.",
@@ -22,7 +26,7 @@ internal static class BenchKernelsCommand
         };
         groups.AcceptOnlyFromAmong([.. KernelBench.GroupNames]);
         var report = new BenchReportOptionSet();
-        foreach (Option option in (Option[])[device, threads, groups])
+        foreach (Option option in (Option[])[device, threads, serial, groups])
         {
             command.Options.Add(option);
         }
@@ -33,7 +37,14 @@ internal static class BenchKernelsCommand
             using var interrupt = new Interrupt();
             BenchOutput output = report.Open(parsed);
             output.Write(KernelBench.Run(
-                DeviceCatalog.Parse(parsed.GetRequiredValue(device)), 0, parsed.GetValue(threads) ?? 0, parsed.GetValue(groups) ?? [], output.Command, output.Show, interrupt.Token));
+                DeviceCatalog.Parse(parsed.GetRequiredValue(device)),
+                0,
+                parsed.GetValue(threads) ?? 0,
+                parsed.GetValue(serial),
+                parsed.GetValue(groups) ?? [],
+                output.Command,
+                output.Show,
+                interrupt.Token));
             return ExitCode.Ok;
         });
         return command;
