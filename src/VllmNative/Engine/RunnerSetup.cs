@@ -72,6 +72,7 @@ internal static class RunnerSetup
     private static MemoryReport Profile(EngineOptions options, Device device, ModelRunner runner, MemoryReport known)
     {
         runner.WarmUp();
+        runner.Tune();
         long warm = UsedBytes(device);
         long graphs = 0;
         if (!options.EnforceEager)

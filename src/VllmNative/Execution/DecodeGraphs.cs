@@ -17,12 +17,33 @@ internal sealed class DecodeGraphs : IDisposable
     /// <param name="maxSeqs">Most rows of a step.</param>
     internal DecodeGraphs(int maxSeqs)
     {
-        _buckets = BucketsUpTo(Math.Min(maxSeqs, MaxRows));
+        _buckets = [.. RowBuckets(Math.Min(maxSeqs, MaxRows))];
         _graphs = new DeviceGraph?[_buckets.Length];
     }
 
     /// <summary>Smallest first.</summary>
     internal ReadOnlySpan<int> Buckets => _buckets;
+
+    /// <summary>
+    /// Row counts that share a choice of how products are computed, as at vn_gemm_tune: 1, 2, 4, 8, multiples of 8 up to 256, then
+    /// powers of two and halves between. The last is the most rows that there can be.
+    /// </summary>
+    internal static IEnumerable<int> RowBuckets(int most)
+    {
+        for (int size = 1; size < most; size = Next(size))
+        {
+            yield return size;
+        }
+
+        yield return most;
+
+        static int Next(int size) => size switch
+        {
+            < 8 => size * 2,
+            < 256 => size + 8,
+            _ => (size & (size - 1)) == 0 ? size / 2 * 3 : size / 3 * 4,
+        };
+    }
 
     /// <summary>The batch size that so many rows are padded to; 0 = too many for a bucket.</summary>
     internal int BucketOf(int rows)
@@ -59,19 +80,6 @@ internal sealed class DecodeGraphs : IDisposable
             _graphs[i]?.Dispose();
             _graphs[i] = null;
         }
-    }
-
-    // 1, 2, 4, then every eighth to 256, then every sixteenth; the last is the most rows that there can be.
-    private static int[] BucketsUpTo(int most)
-    {
-        List<int> buckets = [];
-        for (int size = 1; size < most; size += size < 8 ? size : size < 256 ? 8 : 16)
-        {
-            buckets.Add(size);
-        }
-
-        buckets.Add(most);
-        return [.. buckets];
     }
 
     private int IndexOf(int rows)

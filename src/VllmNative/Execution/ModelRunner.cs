@@ -145,7 +145,9 @@ internal sealed class ModelRunner : IDisposable
         plan.AddRow(new StepRow(0, 1, -1, 1, 1, -1));
         StepInputs step = _builder.Upload(plan, 0, 1);
         _device.PrepareBatch(InputsOf(step, 1, _shape.MaxTokens));
-        _model.Forward(ContextOf(step.StepRows, 1, _shape.MaxTokens, _shape.MaxTokens, MaxSequence));
+        Tensor hidden = _model.Forward(ContextOf(step.StepRows, 1, _shape.MaxTokens, _shape.MaxTokens, MaxSequence));
+        // Ordinary values, for what is measured on them.
+        _device.CopyOnDevice(_selected.Data, hidden.Data, _selected.Bytes);
         foreach (int bucket in _graphs.Buckets)
         {
             step = _builder.Upload(plan, 0, bucket);
@@ -168,6 +170,29 @@ internal sealed class ModelRunner : IDisposable
         }
 
         _device.Synchronize();
+    }
+
+    /// <summary>
+    /// Has a GPU measure how it computes the model's products fastest, at every batch size of decode steps and for chunks of
+    /// prompts. Afterwards two runners may differ in the last bits, as what is measured is not always the same.
+    /// </summary>
+    internal void Tune()
+    {
+        if (_graphs is null)
+        {
+            return;
+        }
+
+        foreach (int rows in DecodeGraphs.RowBuckets(_shape.MaxTokens))
+        {
+            _model.TuneLayers(_device, rows);
+        }
+
+        foreach (int rows in DecodeGraphs.RowBuckets(_shape.MaxLogits))
+        {
+            Tensor selected = Tensor.Matrix(_selected.Data, _model.Type, rows, _model.Hidden);
+            _model.TuneHead(_device, selected, Logits(rows));
+        }
     }
 
     /// <summary>Records the decode steps of every batch size, largest first: the smaller ones find their memory there.</summary>

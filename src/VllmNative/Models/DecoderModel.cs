@@ -88,6 +88,21 @@ internal sealed class DecoderModel : IDisposable
     /// <summary>logits [S, vocabulary] of hidden states [S, hidden].</summary>
     internal void ComputeLogits(in ForwardContext context, Tensor hidden, Tensor logits) => _head.Forward(context, hidden, logits);
 
+    /// <summary>Has the device choose how it computes the layers' products for so many tokens; activations are lost.</summary>
+    internal void TuneLayers(Device device, int tokens)
+    {
+        var a = new StepActivations(_activations, tokens);
+        // The layers' matrices have the same shapes, and the device remembers by shape.
+        DecoderLayer layer = _layers[0];
+        layer.Attention.Qkv.Tune(device, a.Normed, a.Qkv);
+        layer.Attention.Output.Tune(device, a.Attended, a.Delta);
+        layer.Mlp.GateUp.Tune(device, a.Normed, a.GateUp);
+        layer.Mlp.Down.Tune(device, a.Activated, a.Delta);
+    }
+
+    /// <summary>The same for logits [S, vocabulary] of hidden states [S, hidden].</summary>
+    internal void TuneHead(Device device, Tensor hidden, Tensor logits) => _head.Tune(device, hidden, logits);
+
     /// <summary>Scratch memory for any step of up to these sizes.</summary>
     internal long WorkspaceBytes(Device device, int maxTokens, int maxLogits, int maxSequence)
     {

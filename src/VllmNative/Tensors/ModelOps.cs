@@ -40,6 +40,23 @@ internal static unsafe class ModelOps
         Status.Check(NativeMethods.vn_gemm(device.Stream, &p));
     }
 
+    /// <summary>Has the device measure how it computes this product fastest; what y holds is lost.</summary>
+    internal static void TuneGemm(this Device device, Weight weight, Tensor x, Tensor bias, Tensor y)
+    {
+        Status.Check(NativeMethods.vn_gemm_tune_workspace_size(weight.Handle, (int)x.Type, (int)y.Type, x.Dim0, out long bytes));
+        using DeviceBuffer workspace = device.Allocate(bytes);
+        var p = new GemmParams
+        {
+            Weight = weight.Pointer,
+            X = x.ToNative(),
+            Bias = bias.ToNative(),
+            Y = y.ToNative(),
+            Workspace = workspace.Data,
+            WorkspaceBytes = bytes,
+        };
+        Status.Check(NativeMethods.vn_gemm_tune(device.Stream, &p));
+    }
+
     internal static long GemmWorkspace(Weight weight, DataType xType, long maxRows)
     {
         Status.Check(NativeMethods.vn_gemm_workspace_size(weight.Handle, (int)xType, maxRows, out long bytes));
