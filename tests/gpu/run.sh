@@ -154,7 +154,11 @@ correct() {
     run_tests parity_lost_test "$scratch/lost.xml" "$native/parity_lost_test" "--gtest_output=xml:$scratch/lost.xml"
   fi
   [ -n "$prebuilt" ] && [ -f build/gpu-prebuilt/managed/VllmNative.Tests.dll ] || return 0
-  find_managed || die "no .NET runtime for the C# tests: pack with --dotnet"
+  if ! find_managed; then
+    echo "VllmNative.Tests: no .NET runtime here, pack with --dotnet"
+    failed=$((failed + 1))
+    return
+  fi
   export VLLM_NATIVE_TEST_DEVICE=cuda
   # A lost device takes CUDA away from its process.
   local alone='needs=own process' name

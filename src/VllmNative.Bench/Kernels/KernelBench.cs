@@ -16,6 +16,7 @@ internal static class KernelBench
         ("qkv", QkvCases.Measure),
         ("batch", BatchCases.Measure),
         ("memory", MemoryCases.Measure),
+        ("swap", SwapCases.Measure),
     ];
 
     internal static IReadOnlyList<string> GroupNames { get; } = [.. Groups.Select(group => group.Name)];

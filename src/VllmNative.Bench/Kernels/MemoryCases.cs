@@ -3,7 +3,7 @@ using VllmNative.Tensors;
 
 namespace VllmNative.Bench.Kernels;
 
-/// <summary>What moves memory: copies from and to the host, blocks inside the pool, weights from a checkpoint's pages.</summary>
+/// <summary>What moves memory: blocks inside the pool, weights from a checkpoint's pages.</summary>
 internal static class MemoryCases
 {
     private const long BlockBytes = 2L << 20;
@@ -11,27 +11,12 @@ internal static class MemoryCases
 
     internal static IEnumerable<BenchEntry> Measure(KernelContext context)
     {
-        foreach (BenchEntry entry in Copies(context))
-        {
-            yield return entry;
-        }
-
         foreach (int pairs in (int[])[1, 16, 64])
         {
             yield return CopyBlocks(context, pairs);
         }
 
         yield return LoadWeight(context);
-    }
-
-    private static IEnumerable<BenchEntry> Copies(KernelContext context)
-    {
-        using var memory = new CaseMemory(context.Device);
-        long bytes = context.Plan.CopyBytes / 4;
-        nint host = memory.Own(context.Device.AllocateHost(bytes)).Data;
-        nint data = memory.Allocate(bytes);
-        yield return Rate("copy from the host", context.Timer.Measure(_ => context.Device.CopyToDevice(data, host, bytes)), bytes);
-        yield return Rate("copy to the host", context.Timer.Measure(_ => context.Device.CopyToHost(host, data, bytes)), bytes);
     }
 
     private static BenchEntry CopyBlocks(KernelContext context, int pairs)
@@ -66,9 +51,7 @@ internal static class MemoryCases
         }
 
         // The first one makes the staging buffers.
-        return Rate("weights to the device", new Distribution(microseconds.Skip(1)), 2.0 * rows * columns);
+        Distribution loads = new Distribution(microseconds.Skip(1)).Select(us => 2.0 * rows * columns / us / 1e3);
+        return BenchEntry.Of("weights to the device", loads, "GB/s", Better.Higher);
     }
-
-    private static BenchEntry Rate(string name, Distribution microseconds, double bytes) =>
-        BenchEntry.Of(name, microseconds.Select(us => bytes / us / 1e3), "GB/s", Better.Higher) with { TimeUs = Figures.Round(microseconds.Median) };
 }

@@ -45,7 +45,7 @@ internal sealed class ServingContext : IDisposable
         }
 
         ModelConfig config = ModelConfig.Parse(File.ReadAllText(file), file);
-        string name = NameOf(file);
+        string name = NameOf(file) + (options.KvCacheDtype == KvCacheDtype.Auto ? "" : $" with {options.KvCacheDtype} KV");
         if (options.MaxModelLen > config.MaxPositionEmbeddings)
         {
             throw new VllmException($"requests of {options.MaxModelLen} tokens are longer than the context of {name}, which is {config.MaxPositionEmbeddings}");
@@ -60,8 +60,11 @@ internal sealed class ServingContext : IDisposable
         var meters = new LoopMeters { EngineTime = new ThreadTimeMeter(), DeviceTime = options.Device == DeviceKind.Cuda ? new DeviceTimeMeter() : null };
         var llm = new LLM(options with { Meters = meters });
         var context = new ServingContext(llm, meters, config, ceilings, name);
-        entries.Add(BenchEntry.Of($"weights on the device, {name}", Gibibytes(llm.Engine.Capabilities.WeightBytes), "GiB", Better.Lower));
-        entries.Add(BenchEntry.Of($"KV cache, {name}", Gibibytes(llm.Memory.TotalBytes), "GiB", Better.Higher));
+        foreach (BenchEntry entry in MemoryOf(llm.Engine.Capabilities.Memory, name))
+        {
+            entries.Add(entry);
+        }
+
         return context;
     }
 
@@ -82,8 +85,24 @@ internal sealed class ServingContext : IDisposable
 
     public void Dispose() => Llm.Dispose();
 
+    private static IEnumerable<BenchEntry> MemoryOf(MemoryReport memory, string model)
+    {
+        BenchEntry Gibibytes(string use, long bytes, Better better = Better.Lower) => BenchEntry.Of($"memory, {use}, {model}", bytes / (double)(1L << 30), "GiB", better);
+        return
+        [
+            Gibibytes("limit", memory.Limit, Better.Higher),
+            Gibibytes("elsewhere", memory.Elsewhere),
+            Gibibytes("weights", memory.Weights),
+            Gibibytes("activations", memory.Activations),
+            Gibibytes("step buffers", memory.StepBuffers),
+            Gibibytes("runtime", memory.Runtime),
+            Gibibytes("graphs", memory.Graphs),
+            Gibibytes("reserved", memory.Reserved),
+            Gibibytes("KV cache", memory.KvCache, Better.Higher),
+            Gibibytes("unused", memory.Unused),
+        ];
+    }
+
     private static string NameOf(string file) =>
         Path.GetFileName(file) == ConfigFile ? Path.GetFileName(Path.GetDirectoryName(file)!) : Path.GetFileNameWithoutExtension(file);
-
-    private static double Gibibytes(long bytes) => bytes / (double)(1L << 30);
 }

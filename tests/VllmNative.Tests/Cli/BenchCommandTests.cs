@@ -27,16 +27,17 @@ public sealed class BenchCommandTests : IDisposable
         Assert.Null(report.Driver);
         string[] expected =
         [
-            "copy on the device", "bf16 GEMM 768 x 768 x 768", "weights on the device, qwen3", "KV cache, qwen3",
+            "copy on the device", "bf16 GEMM 768 x 768 x 768", .. new[] { "limit", "elsewhere", "weights", "activations", "step buffers", "runtime", "graphs", "reserved", "KV cache", "unused" }.Select(use => $"memory, {use}, qwen3"),
             .. new[] { 1, 3 }.SelectMany(batch => new[] { "TPOT", "ITL p50", "ITL p99", "engine thread, processor time of a step" }
                 .Select(what => $"{what}, qwen3, batch {batch}, context 24")),
             "TTFT, qwen3, prompt 100",
         ];
         Assert.Equal(expected, report.Entries.Select(entry => entry.Name));
-        Assert.All(report.Entries.Where(entry => !entry.Name.StartsWith("ITL", StringComparison.Ordinal)), entry => Assert.True(entry.Value > 0, entry.Name));
+        Assert.All(report.Entries.Where(entry => !entry.Name.StartsWith("ITL", StringComparison.Ordinal) && !entry.Name.StartsWith("memory", StringComparison.Ordinal)), entry => Assert.True(entry.Value > 0, entry.Name));
         BenchEntry tpot = report.Entries.Single(entry => entry.Name == "TPOT, qwen3, batch 3, context 24");
         Assert.Equal((Better.Lower, "ms", 2, 0.5, true), (tpot.Better, tpot.Unit, tpot.Samples, tpot.Target, tpot.Headline));
         Assert.NotNull(tpot.Share);
+        Assert.All(report.Entries.Where(entry => entry.Name is "memory, weights, qwen3" or "memory, KV cache, qwen3"), entry => Assert.True(entry.Value > 0, entry.Name));
         Assert.All(report.Entries, entry => Assert.Contains($"{entry.Name}: ", result.Output, StringComparison.Ordinal));
         Assert.Contains("target 0.5)", result.Output, StringComparison.Ordinal);
     }
