@@ -29,10 +29,10 @@ internal static class SamplingCases
     private static BenchEntry Sample(KernelContext context, int rows, (string Name, SamplingSettings? Settings, bool Headline) method)
     {
         using var memory = new CaseMemory(context.Device);
-        var table = memory.Own(new SamplingTable(context.Device, rows));
+        var table = memory.Own(new SamplingTable(context.Device, rows, 1));
         for (int row = 0; row < rows; row++)
         {
-            table.Set(row, (method.Settings ?? Settings()) with { Seed = (ulong)row });
+            table.Set(0, row, (method.Settings ?? Settings()) with { Seed = (ulong)row });
         }
 
         Func<int, Tensor> logits = Logits(context, memory, rows, out double bytes);
@@ -62,10 +62,10 @@ internal static class SamplingCases
             context.Timer.Measure(i => context.Device.Logprobs(logits(i), ids, logprobs, ranks, topIds, topLogprobs)),
             bytes);
 
-        var table = memory.Own(new SamplingTable(context.Device, rows));
+        var table = memory.Own(new SamplingTable(context.Device, rows, 1));
         for (int row = 0; row < rows; row++)
         {
-            table.Set(row, Settings() with { RepetitionPenalty = 1.1f, CountSlot = row % CountSlots });
+            table.Set(0, row, Settings() with { RepetitionPenalty = 1.1f, CountSlot = row % CountSlots });
         }
 
         Tensor counts = memory.Ints(CountSlots, context.Plan.Vocabulary, (_, id) => id % 97 == 0 ? 1 : 0);
