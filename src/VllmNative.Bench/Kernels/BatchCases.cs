@@ -20,7 +20,7 @@ internal static class BatchCases
         using var memory = new CaseMemory(context.Device);
         int each = tokens / rows;
         KvPool kv = memory.Own(new KvPool(context.Device, new KvGroup(1, 16, 1, 8, 8, DataType.BFloat16), 4096));
-        SamplingTable settings = memory.Own(new SamplingTable(context.Device, MaxSeqs, slots: 1));
+        SamplingTable settings = memory.Own(new SamplingTable(context.Device, MaxSeqs, 1));
         Tensor rowUpdates = memory.Ints(1, 4, (_, _) => 0);
         // Each row takes a new block in this step.
         Tensor tableUpdates = memory.Ints(rows, 4, (row, column) => column == 1 ? row : 0);

@@ -29,7 +29,7 @@ internal static class SamplingCases
     private static BenchEntry Sample(KernelContext context, int rows, (string Name, SamplingSettings? Settings, bool Headline) method)
     {
         using var memory = new CaseMemory(context.Device);
-        var table = memory.Own(new SamplingTable(context.Device, rows, slots: 1));
+        var table = memory.Own(new SamplingTable(context.Device, rows, 1));
         for (int row = 0; row < rows; row++)
         {
             table.Set(0, row, (method.Settings ?? Settings()) with { Seed = (ulong)row });
@@ -62,7 +62,7 @@ internal static class SamplingCases
             context.Timer.Measure(i => context.Device.Logprobs(logits(i), ids, logprobs, ranks, topIds, topLogprobs)),
             bytes);
 
-        var table = memory.Own(new SamplingTable(context.Device, rows, slots: 1));
+        var table = memory.Own(new SamplingTable(context.Device, rows, 1));
         for (int row = 0; row < rows; row++)
         {
             table.Set(0, row, Settings() with { RepetitionPenalty = 1.1f, CountSlot = row % CountSlots });
