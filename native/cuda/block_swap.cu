@@ -73,9 +73,10 @@ struct Swap {
   bool prefers_kernel() const {
     int64_t runs = 0;
     for (int64_t begin = 0; begin < num_pairs; begin = run_end(begin)) ++runs;
-    const bool aligned = (reinterpret_cast<uintptr_t>(from) | reinterpret_cast<uintptr_t>(to) |
-                          static_cast<uintptr_t>(block_bytes)) % sizeof(uint4) == 0;
-    return aligned && runs >= kManyRuns && num_pairs * block_bytes < runs * kSmallRun;
+    const uintptr_t misaligned =
+        (reinterpret_cast<uintptr_t>(from) | reinterpret_cast<uintptr_t>(to) | static_cast<uintptr_t>(block_bytes)) %
+        sizeof(uint4);
+    return misaligned == 0 && runs >= kManyRuns && num_pairs * block_bytes < runs * kSmallRun;
   }
 };
 
@@ -110,7 +111,8 @@ void require_pinned(const vn_block_swap_params& p) {
     cudaPointerAttributes attributes{};
     check(cudaPointerGetAttributes(&attributes, byte), "block_swap: cudaPointerGetAttributes");
     if (attributes.type != cudaMemoryTypeHost) {
-      fail(VN_INVALID_ARGUMENT, "block_swap: byte %lld of host_pool is not pinned memory, expected a VN_MEMORY_HOST buffer of %lld",
+      fail(VN_INVALID_ARGUMENT,
+           "block_swap: byte %lld of host_pool is not pinned memory, expected a VN_MEMORY_HOST buffer of %lld",
            static_cast<long long>(byte - pool), static_cast<long long>(p.num_host_blocks * p.block_bytes));
     }
   }
