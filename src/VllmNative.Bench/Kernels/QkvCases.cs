@@ -33,6 +33,7 @@ internal static class QkvCases
             $"rope table, {tokens} x {HeadDim}",
             context.Timer.Measure(_ => context.Device.RopeCosSin(positions, frequencies, cosSin, 1)),
             (double)tokens * HeadDim * sizeof(float));
+
         int blocks = Math.Max(2 * tokens / BlockSize, 64) + 1;
         var group = new KvGroup(4, BlockSize, KvHeads, HeadDim, HeadDim, DataType.BFloat16);
         KvPool kv = memory.Own(new KvPool(context.Device, group, blocks));
