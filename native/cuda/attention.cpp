@@ -79,6 +79,7 @@ void attention_paged(const Stream& stream, const vn_attention_params& p) {
   if (args.tokens == 0 || args.rows == 0 || args.q_heads == 0) return;
   const int processors = multiprocessors(stream.device);
   args.shared_limit = attribute(stream.device, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+  args.overlap = stream.device.state->overlaps_kernels;
   args.partials = static_cast<float*>(p.workspace);
   args.pieces = static_cast<char*>(p.workspace) + decode_partial_bytes(processors, args.value_dim);
 

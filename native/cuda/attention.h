@@ -42,6 +42,7 @@ struct AttentionArgs {
   float scale, softcap;  // scale: of q k^T with K as it is stored; softcap <= 0 = off
   float value_scale;     // of V as it is stored
   int32_t shared_limit;   // bytes of shared memory that a block may have
+  bool overlap;                // the split-KV kernels may begin before the kernel ahead has ended (launch.cuh)
   bool decode_rows_elsewhere;  // plain kernel: leave the rows of the split-KV kernel alone
 
   // Scratch of the split-KV kernel.

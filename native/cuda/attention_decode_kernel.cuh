@@ -21,6 +21,7 @@
 #pragma once
 
 #include "cuda/attention_decode_state.cuh"
+#include "cuda/launch.cuh"
 
 namespace vn::cuda::decode {
 
@@ -46,6 +47,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode
   __shared__ MergeScratch scratch;
   constexpr int kDepth = kStages<Cache, kDim> - 1;
   Piece* const pieces = static_cast<Piece*>(a.pieces);
+  release_next_kernel();
+  await_earlier_kernels();
   find_share(a, share, warp_sums);
   if (share.begin >= share.end) {
     if (threadIdx.x == 0) pieces[blockIdx.x] = {0, 0, 0, 0};
@@ -127,8 +130,8 @@ void launch(const AttentionArgs& a, int multiprocessors, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(multiprocessors * kBlocksPerSm<kDim>);
   constexpr int kBytes = kSharedBytes<Cache, kDim>;
   allow_shared_memory(attention_decode_kernel<T, Cache, kDim>, kBytes);
-  attention_decode_kernel<T, Cache, kDim><<<blocks, kThreads, kBytes, stream>>>(a);
-  check(cudaGetLastError(), "attention_paged: split-KV launch");
+  launch_overlapped("attention_paged: split-KV launch", stream, a.overlap, attention_decode_kernel<T, Cache, kDim>, blocks, kThreads,
+                    kBytes, a);
   launch_merge(a, blocks, stream);
 }
 

@@ -1,5 +1,6 @@
 // The second kernel of split-KV attention.
 #include "cuda/attention_decode_plan.cuh"
+#include "cuda/launch.cuh"
 
 namespace vn::cuda::decode {
 namespace {
@@ -10,6 +11,8 @@ template <typename T, int kDim>
 __global__ void __launch_bounds__(kThreads) attention_decode_merge_kernel(const AttentionArgs a) {
   constexpr int kSlices = kDim / 32;
   __shared__ float shared_sum[kWarps][kDim], shared_weight[kWarps];
+  release_next_kernel();
+  await_earlier_kernels();
   const int m = blockIdx.x, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const Piece piece = static_cast<const Piece*>(a.pieces)[blockIdx.y];
   if (piece.parts == 0) return;
@@ -56,10 +59,10 @@ void launch_merge(const AttentionArgs& a, unsigned blocks, cudaStream_t stream) 
   const int64_t rows = static_cast<int64_t>(a.max_query_len) * a.group;
   const dim3 grid(static_cast<unsigned>(rows < kDecodeRows ? rows : kDecodeRows), blocks);
   with_head_dim(a.key_dim, [&](auto dim) {
-    a.q_dtype == VN_DTYPE_F16 ? attention_decode_merge_kernel<__half, dim><<<grid, kThreads, 0, stream>>>(a)
-                              : attention_decode_merge_kernel<__nv_bfloat16, dim><<<grid, kThreads, 0, stream>>>(a);
+    const auto kernel = a.q_dtype == VN_DTYPE_F16 ? attention_decode_merge_kernel<__half, dim>
+                                                  : attention_decode_merge_kernel<__nv_bfloat16, dim>;
+    launch_overlapped("attention_paged: merge launch", stream, a.overlap, kernel, grid, kThreads, 0, a);
   });
-  check(cudaGetLastError(), "attention_paged: merge launch");
 }
 
 }  // namespace vn::cuda::decode

@@ -74,7 +74,7 @@ void force(int32_t which, const GemmProblem& p, DeviceState& state, void* worksp
       return;
     case GemmKernel::kSkinny:
       if (!can_skinny(p)) cannot("skinny", p);
-      return launch_gemm_skinny(p, state.sms, stream);
+      return launch_gemm_skinny(p, state.sms, state.overlaps_kernels, stream);
     case GemmKernel::kPlain: return launch_gemm_plain(p, stream);
     default: fail(VN_INVALID_ARGUMENT, "gemm: reserved is %d, expected 0", which);
   }
@@ -142,7 +142,7 @@ void gemm(const Stream& stream, const vn_gemm_params& params) {
   if (can_skinny(problem)) {
     const GemmKernel measured = state.gemm_plans->measured(problem);
     if (measured == GemmKernel::kSkinny || (measured == GemmKernel::kAny && prefers_skinny(problem))) {
-      return launch_gemm_skinny(problem, state.sms, stream.handle);
+      return launch_gemm_skinny(problem, state.sms, state.overlaps_kernels, stream.handle);
     }
   }
   if (cublas_takes(problem) && launch_cublas(problem, state, params.workspace, stream.handle)) return;

@@ -30,7 +30,8 @@ struct GemmProblem {
 // gemm_skinny.cu: few rows, bf16 or f16 operands of one dtype, 16-byte aligned rows.
 constexpr int64_t kSkinnyRows = 16;
 bool can_skinny(const GemmProblem& problem);
-void launch_gemm_skinny(const GemmProblem& problem, int sms, cudaStream_t stream);
+// overlap: it may begin before the kernel ahead has ended (launch.cuh).
+void launch_gemm_skinny(const GemmProblem& problem, int sms, bool overlap, cudaStream_t stream);
 
 // gemm_plain.cu: any dtypes, any alignment. A row's result does not depend on the other rows.
 void launch_gemm_plain(const GemmProblem& problem, cudaStream_t stream);

@@ -133,7 +133,7 @@ void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspa
   }
   if (can_skinny(problem)) {
     report.skinny = trial.microseconds([&] {
-      launch_gemm_skinny(problem, sms, stream);
+      launch_gemm_skinny(problem, sms, false, stream);
       return true;
     });
     if (report.skinny < report.best * kClearlyFaster) plan.measured = GemmKernel::kSkinny;

@@ -9,7 +9,7 @@
 // ring of its own in shared memory (cp.async past the first-level cache), and no barrier is needed before the end, when the
 // warps' sums are added in order. The order of additions depends on K alone: neither on M nor on the chip.
 // kTiles is the largest that still leaves a block for nearly every multiprocessor: x is copied once for all tiles.
-// W is requested before x: it depends on no earlier kernel.
+// W is requested before x, and before the wait for the kernel ahead (launch.cuh): it depends on none.
 //
 // Under way on 132 multiprocessors, in KB of W for each (all of W, if less), and the number of blocks:
 //   4096 x 1024: 128 blocks, 64 (all); 1024 x 2048: 128, 32 (all); 6144 x 1024: 192, 93 (all); 1024 x 3072: 128, 40 of 48;
@@ -21,6 +21,7 @@
 #include "cuda/check.h"
 #include "cuda/gemm.h"
 #include "cuda/gemm_values.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/warp_mma.cuh"
 
 namespace vn::cuda {
@@ -126,6 +127,8 @@ __global__ __launch_bounds__(kThreads, 2) void gemm_skinny_kernel(const SkinnyPa
   for (int i = 0; i < kDepth; ++i) {
     if (i < mine) fetch_w(i);
   }
+  release_next_kernel();
+  await_earlier_kernels();
 #pragma unroll
   for (int i = 0; i < kDepth; ++i) {
     if (i < mine) fetch_x(i);
@@ -185,28 +188,29 @@ __global__ __launch_bounds__(kThreads, 2) void gemm_skinny_kernel(const SkinnyPa
 }
 
 template <typename T, int kTiles, int kXTiles>
-void launch(const SkinnyParams& params, cudaStream_t stream) {
+void launch(const SkinnyParams& params, bool overlap, cudaStream_t stream) {
   constexpr int kBytes = kSharedBytes<kTiles, kXTiles>;
   static_assert(kWarps * kXTiles * kTiles * kTileRows * kTileRows * 4 <= kBytes);
   check(cudaFuncSetAttribute(gemm_skinny_kernel<T, kTiles, kXTiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "gemm: cudaFuncSetAttribute of the skinny kernel");
   const auto blocks = static_cast<unsigned>((params.n + kTiles * kTileRows - 1) / (kTiles * kTileRows));
-  gemm_skinny_kernel<T, kTiles, kXTiles><<<blocks, kThreads, kBytes, stream>>>(params);
+  launch_overlapped("gemm: launch of the skinny kernel", stream, overlap, gemm_skinny_kernel<T, kTiles, kXTiles>, blocks, kThreads,
+                    kBytes, params);
 }
 
 // Whether tiles this many rows high leave a block for nine of ten multiprocessors.
 bool fills(const SkinnyParams& params, int sms, int tiles) { return params.n * 10 >= int64_t{9} * sms * tiles * kTileRows; }
 
 template <typename T, int kXTiles>
-void launch_tiles(const SkinnyParams& params, int sms, cudaStream_t stream) {
-  if (fills(params, sms, 4)) return launch<T, 4, kXTiles>(params, stream);
-  if (fills(params, sms, 2)) return launch<T, 2, kXTiles>(params, stream);
-  launch<T, 1, kXTiles>(params, stream);
+void launch_tiles(const SkinnyParams& params, int sms, bool overlap, cudaStream_t stream) {
+  if (fills(params, sms, 4)) return launch<T, 4, kXTiles>(params, overlap, stream);
+  if (fills(params, sms, 2)) return launch<T, 2, kXTiles>(params, overlap, stream);
+  launch<T, 1, kXTiles>(params, overlap, stream);
 }
 
 template <typename T>
-void launch_rows(const SkinnyParams& params, int sms, cudaStream_t stream) {
-  params.m <= kTileRows ? launch_tiles<T, 1>(params, sms, stream) : launch_tiles<T, 2>(params, sms, stream);
+void launch_rows(const SkinnyParams& params, int sms, bool overlap, cudaStream_t stream) {
+  params.m <= kTileRows ? launch_tiles<T, 1>(params, sms, overlap, stream) : launch_tiles<T, 2>(params, sms, overlap, stream);
 }
 
 bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % kChunkBytes == 0; }
@@ -218,7 +222,7 @@ bool can_skinny(const GemmProblem& p) {
          p.x_stride % kChunkElements == 0 && p.k / kChunkElements < INT32_MAX / 64 && aligned(p.x) && aligned(p.w);
 }
 
-void launch_gemm_skinny(const GemmProblem& p, int sms, cudaStream_t stream) {
+void launch_gemm_skinny(const GemmProblem& p, int sms, bool overlap, cudaStream_t stream) {
   const SkinnyParams params{static_cast<const uint4*>(p.x),
                             static_cast<const uint4*>(p.w),
                             p.bias,
@@ -231,11 +235,10 @@ void launch_gemm_skinny(const GemmProblem& p, int sms, cudaStream_t stream) {
                             p.bias_dtype,
                             p.y_dtype};
   if (p.w_dtype == VN_DTYPE_F16) {
-    launch_rows<__half>(params, sms, stream);
+    launch_rows<__half>(params, sms, overlap, stream);
   } else {
-    launch_rows<__nv_bfloat16>(params, sms, stream);
+    launch_rows<__nv_bfloat16>(params, sms, overlap, stream);
   }
-  check(cudaGetLastError(), "gemm: launch of the skinny kernel");
 }
 
 }  // namespace vn::cuda

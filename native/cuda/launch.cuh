@@ -34,20 +34,29 @@ __device__ __forceinline__ void prefetch(const void* address) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address)));
 }
 
-// what: "op: launch", for the message of a failure. No dynamic shared memory.
+// what: "op: launch", for the message of a failure. shared: bytes of dynamic shared memory. overlap: whether the kernel may begin
+// early, DeviceState::overlaps_kernels.
 template <typename... Params>
-void launch_overlapped(const char* what, const Stream& stream, void (*kernel)(Params...), dim3 grid, unsigned threads,
-                       const std::type_identity_t<Params>&... arguments) {
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+void launch_overlapped(const char* what, cudaStream_t stream, bool overlap, void (*kernel)(Params...), dim3 grid,
+                       unsigned threads, int shared, const std::type_identity_t<Params>&... arguments) {
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(threads);
-  config.stream = stream.handle;
-  config.attrs = &overlap;
-  config.numAttrs = stream.device.state->overlaps_kernels ? 1 : 0;
+  config.dynamicSmemBytes = static_cast<size_t>(shared);
+  config.stream = stream;
+  config.attrs = &early;
+  config.numAttrs = overlap ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
+}
+
+// The same without dynamic shared memory.
+template <typename... Params>
+void launch_overlapped(const char* what, const Stream& stream, void (*kernel)(Params...), dim3 grid, unsigned threads,
+                       const std::type_identity_t<Params>&... arguments) {
+  launch_overlapped(what, stream.handle, stream.device.state->overlaps_kernels, kernel, grid, threads, 0, arguments...);
 }
 
 }  // namespace vn::cuda

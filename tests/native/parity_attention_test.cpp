@@ -429,7 +429,8 @@ TEST_F(AttentionParity, Fp8QueriesOfAnyMagnitude) {
     for (const int dim : {64, 128, 256}) {
       Config c = Config::fp8(VN_DTYPE_BF16, dim);
       c.query_magnitude = magnitude;
-      c.scale = static_cast<float>(7.5 / (std::max(magnitude, 1e-30) * std::sqrt(static_cast<double>(dim))));
+      // Below 1e-12 the scores are 0 in any arithmetic: no scale that a model has brings them back.
+      c.scale = static_cast<float>(7.5 / (std::max(magnitude, 1e-12) * std::sqrt(static_cast<double>(dim))));
       compare(c, mixed());
       c.softcap = 3.0f;
       compare(c, mixed());

@@ -26,8 +26,9 @@ internal sealed class StepWorker : IModelRunner
 
     private readonly ModelRunner _runner;
     private readonly Thread _thread;
-    private readonly SemaphoreSlim _ordered = new(0);
-    private readonly SemaphoreSlim _completed = new(0);
+    // Kernel objects, not their slim kin: those spin for a while first, and a step is longer than any spin.
+    private readonly Semaphore _ordered;
+    private readonly AutoResetEvent _completed = new(false);
     private readonly Order[] _orders;
     private readonly Slot[] _slots;
     private readonly AllocationMeter? _meter;
@@ -41,6 +42,7 @@ internal sealed class StepWorker : IModelRunner
         _meter = meter;
         _slots = [.. Enumerable.Range(0, runner.MaxStepsInFlight).Select(_ => new Slot())];
         _orders = new Order[(2 * _slots.Length) + 1];
+        _ordered = new Semaphore(0, _orders.Length);
         _thread = new Thread(Work) { IsBackground = true, Name = "vllm-native device" };
         _thread.Start();
     }
@@ -58,7 +60,7 @@ internal sealed class StepWorker : IModelRunner
     public bool Collect(TimeSpan timeout)
     {
         Give(Order.Complete);
-        if (_completed.Wait(timeout))
+        if (_completed.WaitOne(timeout))
         {
             return true;
         }
@@ -96,7 +98,7 @@ internal sealed class StepWorker : IModelRunner
         int completed = 0;
         for (int next = 0; ; next = (next + 1) % _orders.Length)
         {
-            _ordered.Wait();
+            _ordered.WaitOne();
             switch (_orders[next])
             {
                 case Order.Launch:
@@ -152,6 +154,6 @@ internal sealed class StepWorker : IModelRunner
 
         // Before the engine hears of the step, so that whoever waits for its results finds it counted.
         _meter?.EndIteration(slot.Plan!.SamplingUpdates.Count > 0);
-        _completed.Release();
+        _completed.Set();
     }
 }

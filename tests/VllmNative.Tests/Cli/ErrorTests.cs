@@ -1,3 +1,4 @@
+using VllmNative.Bindings;
 using VllmNative.Cli.Rendering;
 using Xunit;
 
@@ -46,7 +47,7 @@ public sealed class ErrorTests : IDisposable
     public void CudaWithoutADevice_SaysWhy()
     {
         // A library folder without the plugin: the same on machines that have a GPU.
-        string library = Path.Combine(AppContext.BaseDirectory, "runtimes", "linux-x64", "native", "libvllm_native.so");
+        string library = NativeLibraryLoader.Load();
         string copy = Path.Combine(_empty.FullName, "libvllm_native.so");
         File.Copy(library, copy);
         CliResult result = CliProcess.Run("", [("VLLM_NATIVE_PATH", copy)], "complete", "--prompt", "x", "--model", CliProcess.DemoModel, "--device", "cuda");
