@@ -11,11 +11,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/dtype.h"
 #include "cuda/check.h"
 #include "cuda/ops.h"
+#include "cuda/tensor_maps.h"
 
 namespace vn::cuda {
 namespace {
+
+// vn_attention_params.reserved of tests and benchmarks: the tiled kernel for long rows, or an error where it cannot.
+enum Force : int64_t { kAny = 0, kMmaSync = 1, kWgmma = 2 };
+
+constexpr int64_t kCounterBytes = 16;  // at the end of the workspace
 
 // Never throws: the workspace's size is asked for outside the guard.
 int attribute(const Device& device, cudaDeviceAttr name, int otherwise) {
@@ -72,6 +79,44 @@ AttentionArgs args_of(const vn_attention_params& p) {
   return a;
 }
 
+[[noreturn]] void cannot(const char* kernel, const AttentionArgs& a) {
+  fail(VN_UNSUPPORTED, "attention_paged: the %s kernel was asked for, it does not take %s heads of %d and %d in blocks of %d",
+       kernel, dtype_name(a.cache_dtype), a.key_dim, a.value_dim, a.block_size);
+}
+
+bool prefers_sm90(const AttentionArgs& a, int64_t force, const DeviceState& state) {
+  const bool can = prefill_sm90_supports(a, state.capability);
+  switch (force) {
+    case kAny: return can && prefill_sm90_fills(a) && !state.deterministic;
+    case kMmaSync:
+      if (!prefill_supports(a)) cannot("mma.sync", a);
+      return false;
+    case kWgmma:
+      if (!can) cannot("wgmma", a);
+      return true;
+    default: fail(VN_INVALID_ARGUMENT, "attention_paged: reserved is %lld, expected 0", static_cast<long long>(force));
+  }
+}
+
+// Whether the split-KV kernel may find a row. Where so many tokens are no sum of such rows it is not asked; should the batch
+// have padding and a short row after all, the kernel for long rows takes it too.
+bool may_have_short_rows(const AttentionArgs& a) {
+  if (is_short(a.max_query_len, a.group)) return true;
+  return a.tokens <= static_cast<int64_t>(a.rows - 1) * a.max_query_len + std::max(1, kDecodeRows / a.group);
+}
+
+// The rows that the split-KV kernel leaves, or all of them.
+void launch_long_rows(const AttentionArgs& a, const Stream& stream, int64_t force, int processors) {
+  DeviceState& state = *stream.device.state;
+  if (prefers_sm90(a, force, state)) {
+    launch_attention_prefill_sm90(a, *state.tensor_maps, processors, stream.handle);
+  } else if (prefill_supports(a)) {
+    launch_attention_prefill(a, stream.handle);
+  } else {
+    launch_attention_plain(a, stream.handle);
+  }
+}
+
 }  // namespace
 
 void attention_paged(const Stream& stream, const vn_attention_params& p) {
@@ -82,19 +127,20 @@ void attention_paged(const Stream& stream, const vn_attention_params& p) {
   args.overlap = stream.device.state->overlaps_kernels;
   args.partials = static_cast<float*>(p.workspace);
   args.pieces = static_cast<char*>(p.workspace) + decode_partial_bytes(processors, args.value_dim);
+  args.counter = reinterpret_cast<uint32_t*>(static_cast<char*>(args.pieces) + decode_piece_bytes(processors));
 
-  const bool decode = !stream.device.state->deterministic && decode_supports(args);
+  const bool decode = !stream.device.state->deterministic && decode_supports(args) && may_have_short_rows(args);
   const bool all_decode = decode && is_short(args.max_query_len, args.group);
   if (decode) launch_attention_decode(args, processors, stream.handle);
   if (all_decode) return;
   args.decode_rows_elsewhere = decode;
-  prefill_supports(args) ? launch_attention_prefill(args, stream.handle) : launch_attention_plain(args, stream.handle);
+  launch_long_rows(args, stream, p.reserved, processors);
 }
 
 int64_t attention_workspace_size(const Device& device, int64_t max_tokens, int32_t, int32_t value_dim, int64_t) {
   if (max_tokens == 0) return 0;
   const int processors = multiprocessors(device);
-  return decode_partial_bytes(processors, value_dim) + decode_piece_bytes(processors);
+  return decode_partial_bytes(processors, value_dim) + decode_piece_bytes(processors) + kCounterBytes;
 }
 
 }  // namespace vn::cuda

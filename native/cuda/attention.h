@@ -1,7 +1,8 @@
 // Paged attention on CUDA: what its kernels share with the dispatcher in attention.cpp.
 // A batch's rows (requests of the step) are divided on the device, by row_kind: short rows go to the split-KV kernel
-// (attention_decode.cu), long ones to the tiled kernel (attention_prefill.cu); attention_plain.cu computes whatever the
-// tuned kernels were not built for. The host knows bounds only: it launches what the bounds make possible.
+// (attention_decode.cu), long ones to a tiled kernel (attention_prefill.cu, on Hopper attention_prefill_sm90.cu);
+// attention_plain.cu computes whatever the tuned kernels were not built for. The host knows bounds only: it launches what
+// the bounds make possible.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,6 +10,8 @@
 #include <cstdint>
 
 namespace vn::cuda {
+
+class TensorMaps;  // tensor_maps.h
 
 constexpr int kDecodeRows = 16;       // (token, head) pairs of one KV head in a tile of the split-KV kernel: M of one mma
 constexpr int kMaxDecodeGroup = 128;  // heads of a group that it takes, in several tiles that each read K and V again
@@ -48,6 +51,7 @@ struct AttentionArgs {
   // Scratch of the split-KV kernel.
   float* partials;
   void* pieces;
+  uint32_t* counter;  // scratch of the Hopper kernel for long rows: units that were drawn
 };
 
 // Whether the split-KV kernel takes rows of this many query tokens: their pairs are one tile, or one token of a large group.
@@ -61,11 +65,15 @@ inline bool is_short(int queries, int group) {
 // Whether the tuned kernels were built for these dtypes, dimensions and alignments.
 bool decode_supports(const AttentionArgs& args);
 bool prefill_supports(const AttentionArgs& args);
+bool prefill_sm90_supports(const AttentionArgs& args, int capability);
+// Whether a row of this batch may fill one of its tiles; below that the other tiled kernel is as fast.
+bool prefill_sm90_fills(const AttentionArgs& args);
 
 void launch_attention_decode(const AttentionArgs& args, int multiprocessors, cudaStream_t stream);
 void launch_attention_decode_fp8(const AttentionArgs& args, int multiprocessors, cudaStream_t stream);
 void launch_attention_prefill(const AttentionArgs& args, cudaStream_t stream);
 void launch_attention_prefill_fp8(const AttentionArgs& args, cudaStream_t stream);
+void launch_attention_prefill_sm90(AttentionArgs args, TensorMaps& maps, int multiprocessors, cudaStream_t stream);
 void launch_attention_plain(const AttentionArgs& args, cudaStream_t stream);
 
 // Scratch of the split-KV kernel for any batch: partial results first, what to merge after them.

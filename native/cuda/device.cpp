@@ -7,6 +7,7 @@
 #include "cuda/check.h"
 #include "cuda/context.h"
 #include "cuda/gemm_plans.h"
+#include "cuda/tensor_maps.h"
 #include "cuda/weight_staging.h"
 
 namespace vn::cuda {
@@ -31,6 +32,7 @@ DeviceState::DeviceState(int device, CUctx_st* its_context, const vn_device_opti
       l2_bytes(attribute_of(device, cudaDevAttrL2CacheSize)),
       deterministic(options.deterministic != 0),
       gemm_plans(std::make_unique<GemmPlans>(deterministic)),
+      tensor_maps(std::make_unique<TensorMaps>()),
       weight_staging(std::make_unique<WeightStaging>()) {}
 
 DeviceState::~DeviceState() = default;

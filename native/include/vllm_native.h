@@ -448,6 +448,7 @@ typedef struct vn_attention_params {
   vn_kv_cache cache;
   void *workspace;
   int64_t workspace_bytes;
+  int64_t reserved;
 } vn_attention_params;
 VN_API int32_t vn_attention_paged(vn_stream *stream, const vn_attention_params *params);
 /* Bytes for up to max_tokens query tokens, q_heads heads of value_dim, sequences up to max_seq_len. */

@@ -2,6 +2,7 @@
 // device has graphs, so that the host's share is not counted; caches rotate beyond the second-level cache; medians of
 // kReplays replays. One JSON line a case on stdout. gbps: bytes of K and V that a batch must read (or bytes moved) per second;
 // tflops: multiply-adds of visible (query, position) pairs, times two.
+// Usage: bench_cuda_attention [prefix of the cases' names].
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -19,8 +20,13 @@ constexpr int64_t kRotate = int64_t{256} << 20;  // bytes of cache that a case g
 constexpr int kReplays = 11;
 constexpr int kBlockSize = 16;
 
+// vn_attention_params.reserved: the kernel for long rows.
+enum Kernel : int64_t { kAny = 0, kMmaSync = 1, kWgmma = 2 };
+constexpr const char* kKernelNames[] = {"any", "mma.sync", "wgmma"};
+
 vn_device* g_device = nullptr;
 vn_stream* g_stream = nullptr;
+std::string g_prefix;
 
 void require(int32_t status) {
   if (status == VN_OK) return;
@@ -106,6 +112,8 @@ double microseconds(int count, const std::function<void(int)>& launch) {
   return median(times);
 }
 
+bool wanted(const std::string& name) { return name.rfind(g_prefix, 0) == 0; }
+
 struct Heads {
   int q, kv, dim;
 };
@@ -139,7 +147,8 @@ vn_kv_cache cache_of(char* pool, const Heads& heads, int64_t num_blocks, int32_t
 }
 
 void bench_attention(const std::string& name, const Heads& heads, const std::vector<Request>& requests, int window = 0,
-                     int32_t cache_dtype = VN_DTYPE_BF16) {
+                     int32_t cache_dtype = VN_DTYPE_BF16, Kernel kernel = kAny) {
+  if (!wanted(name)) return;
   std::vector<int32_t> start = {0}, lengths, rows;
   int64_t blocks = 0, width = 1, tokens = 0;
   int longest_query = 0, longest = 0;
@@ -178,6 +187,7 @@ void bench_attention(const std::string& name, const Heads& heads, const std::vec
   vn_attention_params p{};
   p.struct_size = sizeof p;
   p.window = window;
+  p.reserved = kernel;
   p.max_query_len = longest_query;
   p.max_seq_len = longest;
   const int64_t q_stride = int64_t{heads.q + 2 * heads.kv} * heads.dim;
@@ -199,14 +209,24 @@ void bench_attention(const std::string& name, const Heads& heads, const std::vec
     require(vn_attention_paged(g_stream, &p));
   });
   std::printf("{\"name\":\"%s\",\"rows\":%ld,\"tokens\":%ld,\"longest\":%d,\"heads\":\"%d/%d\",\"dim\":%d,\"window\":%d,"
-              "\"us\":%.2f,\"gbps\":%.0f,\"tflops\":%.1f}\n",
+              "\"kernel\":\"%s\",\"us\":%.2f,\"gbps\":%.0f,\"tflops\":%.1f}\n",
               name.c_str(), static_cast<long>(count), static_cast<long>(tokens), longest, heads.q, heads.kv, heads.dim,
-              window, us, 1e-3 * bytes / us, 1e-6 * flops / us);
+              window, kKernelNames[kernel], us, 1e-3 * bytes / us, 1e-6 * flops / us);
   std::fflush(stdout);
 }
 
 std::vector<Request> rows_of(int count, int query, int length) {
   return std::vector<Request>(static_cast<size_t>(count), Request{query, length});
+}
+
+// The device's choice, and where it has two kernels for these heads each of them.
+void bench_prefill(const std::string& name, const Heads& heads, const std::vector<Request>& requests, int window = 0) {
+  bench_attention(name, heads, requests, window);
+  vn_device_info info{};
+  info.struct_size = sizeof info;
+  require(vn_device_get_info(g_device, &info));
+  if (info.capability != 90 || (heads.dim != 64 && heads.dim != 128)) return;
+  for (const Kernel kernel : {kMmaSync, kWgmma}) bench_attention(name, heads, requests, window, VN_DTYPE_BF16, kernel);
 }
 
 // Lengths of a busy server: most short, some long.
@@ -217,6 +237,7 @@ std::vector<Request> uneven(int count) {
 }
 
 void bench_cache_write(int64_t tokens, int32_t cache_dtype = VN_DTYPE_BF16) {
+  if (!wanted("cache_write")) return;
   constexpr Heads kHeads = {32, 8, 128};
   const int64_t blocks = std::max<int64_t>(2 * tokens / kBlockSize, 64) + 1;
   const int64_t pool_bytes = blocks * 2 * kHeads.kv * kBlockSize * kHeads.dim * size_of(cache_dtype);
@@ -245,6 +266,7 @@ void bench_cache_write(int64_t tokens, int32_t cache_dtype = VN_DTYPE_BF16) {
 }
 
 void bench_block_copy(int32_t pairs) {
+  if (!wanted("block_copy")) return;
   constexpr int64_t kBytes = int64_t{2} << 20, kBlocks = 256;
   Buffer pool(kBytes * kBlocks);
   std::vector<int32_t> ids;
@@ -280,17 +302,18 @@ void bench_all() {
   bench_attention("decode_dim96", {32, 32, 96}, rows_of(32, 1, 1024));
   bench_attention("decode_dim256", {8, 4, 256}, rows_of(32, 1, 2048));
   bench_attention("decode_4_tokens", kLlama, rows_of(32, 4, 2048));
-  for (const int length : {128, 512, 2048, 8192}) bench_attention("prefill", kLlama, rows_of(1, length, length));
-  bench_attention("prefill_batch", kLlama, rows_of(4, 2048, 2048));
-  bench_attention("prefill_batch", kLlama, rows_of(16, 512, 512));
-  bench_attention("prefill_chunk", kLlama, rows_of(1, 512, 8192));
-  bench_attention("prefill_mha", {32, 32, 128}, rows_of(1, 2048, 2048));
-  bench_attention("prefill_dim64", {32, 8, 64}, rows_of(1, 2048, 2048));
-  bench_attention("prefill_dim96", {32, 32, 96}, rows_of(1, 2048, 2048));
-  bench_attention("prefill_dim256", {8, 4, 256}, rows_of(1, 2048, 2048));
+  for (const int length : {128, 512, 2048, 8192, 32768}) bench_prefill("prefill", kLlama, rows_of(1, length, length));
+  bench_prefill("prefill_batch", kLlama, rows_of(4, 2048, 2048));
+  bench_prefill("prefill_batch", kLlama, rows_of(16, 512, 512));
+  bench_prefill("prefill_chunk", kLlama, rows_of(1, 512, 8192));
+  bench_prefill("prefill_window", kLlama, rows_of(1, 8192, 8192), 1024);
+  bench_prefill("prefill_mha", {32, 32, 128}, rows_of(1, 2048, 2048));
+  bench_prefill("prefill_dim64", {32, 8, 64}, rows_of(1, 2048, 2048));
+  bench_prefill("prefill_dim96", {32, 32, 96}, rows_of(1, 2048, 2048));
+  bench_prefill("prefill_dim256", {8, 4, 256}, rows_of(1, 2048, 2048));
   std::vector<Request> mixed = rows_of(64, 1, 2048);
   mixed.push_back({512, 1024});
-  bench_attention("mixed", kLlama, mixed);
+  bench_prefill("mixed", kLlama, mixed);
   bench_attention("plain_decode", {32, 8, 80}, rows_of(32, 1, 2048));
   constexpr int32_t kFp8 = VN_DTYPE_F8_E4M3;
   for (const int rows : {1, 32, 128, 256}) bench_attention("decode_fp8", kLlama, rows_of(rows, 1, 2048), 0, kFp8);
@@ -310,7 +333,8 @@ void bench_all() {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1) g_prefix = argv[1];
   if (vn_device_create(VN_DEVICE_CUDA, 0, nullptr, &g_device) != VN_OK) {
     std::printf("{\"skipped\":\"%s\"}\n", vn_last_error());
     return 0;

@@ -14,6 +14,8 @@ namespace {
 using parity::Side;
 using parity::Twin;
 
+constexpr int64_t kMmaSync = 1, kWgmma = 2;  // vn_attention_params.reserved
+
 struct Config {
   int q_heads = 8, kv_heads = 2, key_dim = 128, value_dim = 128, block_size = 16;
   int32_t q_dtype = VN_DTYPE_BF16, out_dtype = VN_DTYPE_BF16, cache_dtype = VN_DTYPE_BF16;
@@ -25,6 +27,7 @@ struct Config {
   int gap = 16;             // elements between the tokens of q and of out; odd: only the plain kernel takes them
   int padding = 0;          // tokens of q and out that no row owns
   int spare_query = 0;      // how much larger max_query_len is than any query
+  int64_t kernel = 0;       // for long rows, on CUDA: 0 = its choice, else kMmaSync or kWgmma
 
   static Config of(int32_t dtype, int dim, int q_heads = 8, int kv_heads = 2) {
     Config c;
@@ -41,6 +44,10 @@ struct Config {
     c.value_scale = 0.0017f;  // V saturates at 0.76
     return c;
   }
+  Config& with(int64_t forced) {
+    kernel = forced;
+    return *this;
+  }
   // Scores with a standard deviation near 2.5.
   Config& sharp() {
     scale = 7.5f / std::sqrt(static_cast<float>(key_dim));
@@ -51,7 +58,7 @@ struct Config {
     s << "heads " << q_heads << "/" << kv_heads << " dims " << key_dim << "/" << value_dim << " block " << block_size
       << " dtypes " << q_dtype << cache_dtype << out_dtype << " window " << window << " softcap " << softcap << " scale "
       << scale << (slot_major ? " slot-major" : "") << " gap " << gap << " fp8 scales " << key_scale << " " << value_scale
-      << " q " << query_magnitude;
+      << " q " << query_magnitude << " kernel " << kernel;
     return s.str();
   }
 };
@@ -117,33 +124,31 @@ class Batch {
   void compare(const std::string& what = "") {
     SCOPED_TRACE(config.name() + " " + what);
     const Config& c = config;
-    auto common = parity::params_of<vn_attention_params>();
-    common.scale = c.scale;
-    common.softcap = c.softcap;
-    common.window = c.window;
-    common.max_query_len = max_query + c.spare_query;
-    common.max_seq_len = max_length;
+    const vn_attention_params common = bounds();
     int64_t bytes[2] = {};
     for (const Side side : {Side::kCpu, Side::kCuda}) {
       ASSERT_EQ(VN_OK, vn_attention_workspace_size(parity::devices().device(side), tokens, c.q_heads, c.value_dim,
                                                    max_length, &bytes[side == Side::kCuda]));
     }
     parity::Workspace workspace(bytes[0], bytes[1]);
-    const bool good = parity::run(vn_attention_paged, common, [&](vn_attention_params& p, Side side) {
-      p.q = q.view(q.host().columns(0, c.q_heads * c.key_dim, c.q_heads), side);
-      p.out = out.view(out.host().columns(0, c.q_heads * c.value_dim, c.q_heads), side);
-      p.query_start = query_start.tensor(side);
-      p.seq_lens = lengths.tensor(side);
-      p.step_rows = step_rows.tensor(side);
-      p.block_table = table.tensor(side);
-      p.cache = cache(side);
-      p.workspace = workspace.data(side);
-      p.workspace_bytes = workspace.bytes(side);
-    });
+    const bool good = parity::run(vn_attention_paged, common,
+                                  [&](vn_attention_params& p, Side side) { fill(p, side, workspace); });
     ASSERT_TRUE(good);
     const double worst = parity::expect_close(out, {.absolute = tolerance_of(c), .relative = 0}, "out");
     EXPECT_TRUE(workspace.guard_intact()) << "CUDA left its workspace";
     worst_of_all = std::max(worst_of_all, worst);
+  }
+
+  // That CUDA answers with this status.
+  void expect_refused(int32_t status) {
+    SCOPED_TRACE(config.name());
+    int64_t bytes = 0;
+    ASSERT_EQ(VN_OK, vn_attention_workspace_size(parity::devices().cuda, tokens, config.q_heads, config.value_dim,
+                                                 max_length, &bytes));
+    parity::Workspace workspace(0, bytes);
+    vn_attention_params params = bounds();
+    fill(params, Side::kCuda, workspace);
+    EXPECT_EQ(status, vn_attention_paged(parity::devices().cuda_stream, &params));
   }
 
   static inline double worst_of_all = 0;
@@ -172,6 +177,29 @@ class Batch {
     int64_t sum = 3;
     for (const Request& request : requests) sum += (request.length + c.block_size - 1) / c.block_size;
     return sum;
+  }
+
+  vn_attention_params bounds() const {
+    auto p = parity::params_of<vn_attention_params>();
+    p.scale = config.scale;
+    p.softcap = config.softcap;
+    p.window = config.window;
+    p.max_query_len = max_query + config.spare_query;
+    p.max_seq_len = max_length;
+    p.reserved = config.kernel;
+    return p;
+  }
+
+  void fill(vn_attention_params& p, Side side, parity::Workspace& workspace) {
+    p.q = q.view(q.host().columns(0, config.q_heads * config.key_dim, config.q_heads), side);
+    p.out = out.view(out.host().columns(0, config.q_heads * config.value_dim, config.q_heads), side);
+    p.query_start = query_start.tensor(side);
+    p.seq_lens = lengths.tensor(side);
+    p.step_rows = step_rows.tensor(side);
+    p.block_table = table.tensor(side);
+    p.cache = cache(side);
+    p.workspace = workspace.data(side);
+    p.workspace_bytes = workspace.bytes(side);
   }
 
   vn_kv_cache cache(Side side) {
@@ -553,6 +581,142 @@ TEST_F(AttentionParity, BlockIdsOutsideThePool) {
       batch.compare("request row " + std::to_string(lost));
     }
   }
+}
+
+// Both tiled kernels for long rows, where the device has the one for Hopper; the tests above leave the choice to it.
+class HopperAttentionParity : public AttentionParity {
+ protected:
+  void SetUp() override {
+    AttentionParity::SetUp();
+    if (IsSkipped()) return;
+    auto info = parity::params_of<vn_device_info>();
+    ASSERT_EQ(VN_OK, vn_device_get_info(parity::devices().cuda, &info)) << vn_last_error();
+    if (info.capability != 90) GTEST_SKIP() << "wgmma needs compute capability 9.0, this device has " << info.capability;
+  }
+};
+
+TEST_F(HopperAttentionParity, OneTile) {
+  for (const int32_t dtype : kHalves) {
+    for (const int dim : {64, 128}) {
+      for (const int length : {17, 64, 128}) {
+        compare(Config::of(dtype, dim, 1, 1).sharp().with(kWgmma), {{length, length}}, "length " + std::to_string(length));
+      }
+    }
+  }
+}
+
+TEST_F(HopperAttentionParity, LengthsAroundTiles) {
+  std::vector<Request> requests;
+  for (const int edge : {16, 64, 128, 256, 384, 512}) {
+    for (const int length : {edge - 1, edge, edge + 1}) requests.push_back({length, length});
+  }
+  for (const int dim : {64, 128}) {
+    for (const int group : {1, 4, 7, 8}) {
+      for (const int32_t dtype : kHalves) {
+        compare(Config::of(dtype, dim, 2 * group, 2).sharp().with(kWgmma), requests, "group " + std::to_string(group));
+      }
+      compare(Config::of(VN_DTYPE_BF16, dim, group, 1).sharp().with(kMmaSync), requests, "group " + std::to_string(group));
+    }
+  }
+}
+
+TEST_F(HopperAttentionParity, Chunks) {
+  std::vector<Request> requests;
+  for (const int query : {17, 31, 64, 127, 128, 129, 300}) {
+    for (const int before : {0, 1, 63, 127, 128, 129, 200, 1000}) requests.push_back({query, query + before});
+  }
+  for (const int64_t kernel : {kWgmma, kMmaSync}) {
+    compare(Config::of(VN_DTYPE_BF16, 128, 4, 1).sharp().with(kernel), requests);
+    compare(Config::of(VN_DTYPE_F16, 64, 7, 1).sharp().with(kernel), requests);
+    compare(Config::of(VN_DTYPE_BF16, 128, 8, 1).sharp().with(kernel), requests);
+    compare(Config::of(VN_DTYPE_F16, 128, 1, 1).sharp().with(kernel), requests);
+  }
+}
+
+TEST_F(HopperAttentionParity, WindowsAndSoftcap) {
+  const std::vector<Request> requests = {{300, 300}, {129, 700}, {1, 900}, {64, 65}, {20, 1100}};
+  for (const int window : {1, 2, 16, 17, 100, 127, 128, 129, 300, 5000}) {
+    for (const int dim : {64, 128}) {
+      Config c = Config::of(VN_DTYPE_BF16, dim, 4, 1).sharp().with(kWgmma);
+      c.window = window;
+      compare(c, requests);
+      c.softcap = 2.0f;
+      compare(c, requests);
+    }
+  }
+  for (const float softcap : {1.0f, 50.0f}) {
+    Config c = Config::of(VN_DTYPE_F16, 128, 7, 1).sharp().with(kWgmma);
+    c.softcap = softcap;
+    compare(c, requests);
+  }
+}
+
+TEST_F(HopperAttentionParity, BlockSizes) {
+  const std::vector<Request> requests = {{300, 300}, {129, 700}, {1, 90}, {65, 66}, {20, 513}};
+  for (const int block_size : {8, 16, 24, 32, 48, 64, 80, 128, 136, 256}) {
+    for (const bool slot_major : {false, true}) {
+      Config c = Config::of(VN_DTYPE_BF16, 128, 8, 2).sharp().with(kWgmma);
+      c.block_size = block_size;
+      c.slot_major = slot_major;
+      compare(c, requests);
+      c = Config::of(VN_DTYPE_F16, 64, 2, 2).sharp().with(kWgmma);
+      c.block_size = block_size;
+      c.slot_major = slot_major;
+      compare(c, requests);
+    }
+  }
+}
+
+// More units than the GPU takes at a time, of all sizes, with rows in between that another kernel takes.
+TEST_F(HopperAttentionParity, ManyUnits) {
+  std::vector<Request> requests;
+  for (int i = 0; i < 60; ++i) requests.push_back({i % 3 == 1 ? 1 : 1 + i * 53 % 301, 301 + i * 37 % 401});
+  compare(Config::of(VN_DTYPE_BF16, 128, 32, 8).sharp().with(kWgmma), requests);
+  compare(Config::of(VN_DTYPE_F16, 64, 14, 2).sharp().with(kWgmma), requests);
+  compare(Config::of(VN_DTYPE_BF16, 128, 8, 8).sharp().with(kMmaSync), requests);
+}
+
+TEST_F(HopperAttentionParity, LongContexts) {
+  compare(Config::of(VN_DTYPE_BF16, 128, 4, 1).sharp().with(kWgmma), {{2050, 2050}});
+  compare(Config::of(VN_DTYPE_F16, 128, 4, 1).sharp().with(kWgmma), {{70, 9001}});
+  Config windowed = Config::of(VN_DTYPE_BF16, 64, 2, 1).sharp().with(kWgmma);
+  windowed.window = 4096;
+  compare(windowed, {{1000, 9001}});
+}
+
+TEST_F(HopperAttentionParity, FlaggedRows) {
+  for (const int length : {0, -5, 1, 2, 30}) {
+    Batch batch(Config::of(VN_DTYPE_BF16, 128).sharp().with(kWgmma), {{40, 60}, {150, 160}, {30, 60}, {3, 9}});
+    batch.lengths.host().ints()[0] = std::min(length, 2);
+    batch.lengths.host().ints()[1] = length;
+    batch.upload();
+    batch.compare("length " + std::to_string(length));
+  }
+  for (const int32_t bad : {-1, 1 << 20, INT32_MIN, INT32_MAX}) {
+    Batch batch(Config::of(VN_DTYPE_BF16, 128).sharp().with(kWgmma), {{20, 40}, {1, 20}, {260, 280}});
+    int32_t* ids = batch.table.host().ints();
+    ids[4 * batch.max_blocks + 1] = bad;
+    ids[2 * batch.max_blocks + 3] = bad;
+    ids[2 * batch.max_blocks + 17] = bad;
+    batch.upload();
+    batch.compare("id " + std::to_string(bad));
+  }
+  Batch lost(Config::of(VN_DTYPE_BF16, 128).sharp().with(kWgmma), {{20, 40}, {1, 20}, {60, 80}});
+  lost.step_rows.host().ints()[0] = 1000;
+  lost.step_rows.host().ints()[8] = -1;
+  lost.upload();
+  lost.compare("request rows outside the tables");
+}
+
+TEST_F(HopperAttentionParity, AKernelThatCannotIsRefused) {
+  Config c = Config::of(VN_DTYPE_BF16, 128).with(kWgmma);
+  c.block_size = 12;
+  Batch odd(c, {{200, 200}});
+  odd.expect_refused(VN_UNSUPPORTED);
+  Batch wide(Config::of(VN_DTYPE_BF16, 256).with(kWgmma), {{200, 200}});
+  wide.expect_refused(VN_UNSUPPORTED);
+  Batch unknown(Config::of(VN_DTYPE_BF16, 128).with(3), {{200, 200}});
+  unknown.expect_refused(VN_INVALID_ARGUMENT);
 }
 
 }  // namespace

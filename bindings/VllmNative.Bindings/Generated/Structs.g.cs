@@ -589,6 +589,9 @@ internal unsafe struct AttentionParams
 
     /// <summary>The C field workspace_bytes (int64_t).</summary>
     public long WorkspaceBytes;
+
+    /// <summary>The C field reserved (int64_t).</summary>
+    public long Reserved;
 }
 
 /// <summary>out = activation(x[:, :F]) * x[:, F:].</summary>
