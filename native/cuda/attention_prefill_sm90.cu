@@ -40,7 +40,6 @@ constexpr int kStages = 2;
 constexpr int kQuerySlots = 2;
 constexpr int kDraws = 2;
 constexpr int kBox = kBoxElements;
-constexpr int kChunk = kChunkElements<uint16_t>;
 
 // Numbers of units on their way from the fetching warp that drew them to the other ones.
 struct Draws {
@@ -67,6 +66,7 @@ struct __align__(wgmma::kAtomBytes) Shared {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 constexpr int kMaxPages = kKeys / 8;  // of a tile
+constexpr int kChunk = kChunkElements<uint16_t>;
 constexpr float kSlack = 8.0f;        // the base of the exponents may lag behind the largest by 2^8
 constexpr int kFetchers = kConsumers + 2;  // warps that fetch
 constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
