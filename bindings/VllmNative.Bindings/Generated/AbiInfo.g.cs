@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "9a4fcbedb22c2c9f02b7e6ad2ea21c1e484ae66cb69fad12cfbdb79509ac8e26";
+    public const string HeaderSha256 = "5084877390024ca089f3863fd616b5a6a21cabf12a959b7eb20459a6365c36b1";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;
@@ -158,7 +158,7 @@ internal static unsafe class AbiInfo
         ("vn_cache_write_params.value", 88),
         ("vn_cache_write_params.slot_mapping", 168),
         ("vn_cache_write_params.cache", 248),
-        ("vn_attention_params", 624),
+        ("vn_attention_params", 632),
         ("vn_attention_params.struct_size", 0),
         ("vn_attention_params.scale", 4),
         ("vn_attention_params.softcap", 8),
@@ -174,6 +174,7 @@ internal static unsafe class AbiInfo
         ("vn_attention_params.cache", 504),
         ("vn_attention_params.workspace", 608),
         ("vn_attention_params.workspace_bytes", 616),
+        ("vn_attention_params.reserved", 624),
         ("vn_gated_activation_params", 168),
         ("vn_gated_activation_params.struct_size", 0),
         ("vn_gated_activation_params.activation", 4),
@@ -450,6 +451,7 @@ internal static unsafe class AbiInfo
             table.Add(("vn_attention_params.cache", (byte*)&s.Cache - (byte*)&s));
             table.Add(("vn_attention_params.workspace", (byte*)&s.Workspace - (byte*)&s));
             table.Add(("vn_attention_params.workspace_bytes", (byte*)&s.WorkspaceBytes - (byte*)&s));
+            table.Add(("vn_attention_params.reserved", (byte*)&s.Reserved - (byte*)&s));
         }
         {
             GatedActivationParams s = default;
