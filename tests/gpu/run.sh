@@ -5,7 +5,8 @@
 #   run.sh bench       `vllm-native bench kernels`, latency and throughput, then tests/gpu/peers.py where torch is; needs .NET
 #   run.sh micro       the native micro-benchmarks
 # Options: --prebuilt FOLDER (.gpu). Environment: VN_GPU_SECONDS (460), VN_GPU_FILTER (a GoogleTest filter),
-# VN_GPU_TOOLS (of sanitize), VN_GPU_BENCH (of bench: which of "kernels latency throughput peers").
+# VN_GPU_TOOLS (of sanitize), VN_GPU_BENCH (of bench: which of "kernels latency throughput
+# deterministic peers").
 # Writes PART.json into $OUT, or tests/gpu/results/<gpu>/ where OUT is unset, and gpu-PART.log into $OUT or build/; bench also a
 # report of figures for each of its programs, from which `./build.sh bench report --gpu-results` makes README's table.
 # Last line: N passed, N failed, N skipped (of bench and micro: programs).
@@ -205,7 +206,7 @@ measure() {
 }
 
 bench() {
-  local wanted=" ${VN_GPU_BENCH:-kernels latency throughput peers} " model targets
+  local wanted=" ${VN_GPU_BENCH:-kernels latency throughput deterministic peers} " model targets
   find_managed || die "bench needs .NET here, or what pack.sh --dotnet packed"
   targets=(--device cuda --targets tests/gpu/targets.json)
   local tool=("$dotnet" exec "$managed/vllm-native.dll" bench)
@@ -218,6 +219,10 @@ bench() {
       measure "throughput $model" 150 "${tool[@]}" throughput "${config[@]}" "${targets[@]}" --max-num-seqs 256 \
         --workload tests/assets/workloads/chat-1000.json --json "$results/throughput-$model.json"
   done
+  # What it costs that no result depends on the batch.
+  [[ $wanted != *' deterministic '* ]] ||
+    measure "latency deterministic" 120 "${tool[@]}" latency --model-config tests/assets/configs/llama-3.1-8b.json --dtype bfloat16 \
+      --deterministic --prompt 2048 "${targets[@]}" --json "$results/latency-deterministic.json"
   [[ $wanted == *' peers '* ]] || return 0
   if python3 -c 'import torch' 2>/dev/null; then
     # It stops its parts itself, a little before it would be stopped.

@@ -45,7 +45,7 @@ internal sealed class ServingContext : IDisposable
         }
 
         ModelConfig config = ModelConfig.Parse(File.ReadAllText(file), file);
-        string name = NameOf(file) + (options.KvCacheDtype == KvCacheDtype.Auto ? "" : $" with {options.KvCacheDtype} KV");
+        string name = NameOf(file) + (options.KvCacheDtype == KvCacheDtype.Auto ? "" : $" with {options.KvCacheDtype} KV") + (options.Deterministic ? ", deterministic" : "");
         if (options.MaxModelLen > config.MaxPositionEmbeddings)
         {
             throw new VllmException($"requests of {options.MaxModelLen} tokens are longer than the context of {name}, which is {config.MaxPositionEmbeddings}");

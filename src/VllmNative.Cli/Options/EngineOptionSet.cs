@@ -52,6 +52,7 @@ internal sealed class EngineOptionSet
     private readonly Option<int?> _threads = NumberOption.Integer("--threads", "CPU threads that compute. Default: one for each core.");
     private readonly Option<double?> _gpuMemory = NumberOption.Fraction("--gpu-memory-utilization", "Fraction of the GPU's memory that may be used. Default: 0.9. Only for GPUs.");
     private readonly Option<bool> _enforceEager = new("--enforce-eager") { Description = "Never record steps as graphs." };
+    private readonly Option<bool> _deterministic = new("--deterministic") { Description = "Results that never depend on what else is in the batch, on a GPU too." };
     private readonly Option<string> _model;
     private readonly Option<long?> _seed;
 
@@ -66,7 +67,7 @@ internal sealed class EngineOptionSet
 
     internal void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _gpuMemory, _enforceEager, _threads])
+        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _gpuMemory, _enforceEager, _deterministic, _threads])
         {
             command.Options.Add(option);
         }
@@ -87,6 +88,7 @@ internal sealed class EngineOptionSet
             KvCacheMemoryBytes = parsed.GetValue(_kvCacheMemory),
             GpuMemoryUtilization = parsed.GetValue(_gpuMemory),
             EnforceEager = parsed.GetValue(_enforceEager),
+            Deterministic = parsed.GetValue(_deterministic),
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Seed = parsed.GetValue(_seed) ?? defaults.Seed,
         };

@@ -33,12 +33,13 @@ public sealed class OptionSetTests
             KvCacheMemoryBytes = 512 << 20,
             GpuMemoryUtilization = 0.8,
             EnforceEager = true,
+            Deterministic = true,
             Threads = 3,
             Seed = 7,
         };
         Assert.Equal(expected, Engine(
             "--model", "m", "--device", "cuda", "--dtype", "half", "--kv-cache-dtype", "fp8", "--max-model-len", "2k", "--block-size", "32", "--max-num-seqs", "5",
-            "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--gpu-memory-utilization", "0.8", "--enforce-eager", "--threads", "3", "--seed", "7"));
+            "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--gpu-memory-utilization", "0.8", "--enforce-eager", "--deterministic", "--threads", "3", "--seed", "7"));
     }
 
     [Theory]
