@@ -31,7 +31,7 @@ internal static class KvCacheSizing
             string source = options.KvCacheMemoryBytes is null && withoutCache is not null
                 ? $"GpuMemoryUtilization {options.GpuMemoryUtilization ?? DefaultGpuUtilization} leaves {bytes} bytes for the KV cache"
                 : $"KvCacheMemoryBytes is {bytes}";
-            string report = withoutCache is null ? "" : "\n" + withoutCache;
+            string report = withoutCache is null ? "" : " (" + Describe(withoutCache) + ")";
             throw new VllmException($"engine options: {source}, but two KV blocks of {group.BlockBytes} bytes are the least{report}");
         }
 
@@ -39,4 +39,9 @@ internal static class KvCacheSizing
         long useful = 1 + ((long)shape.MaxSeqs * shape.MaxBlocks);
         return (int)Math.Min(Math.Min(blocks, useful), int.MaxValue);
     }
+
+    // In one line, as every error here.
+    private static string Describe(MemoryReport m) =>
+        $"of {m.Total} bytes {m.Limit} may be used; elsewhere {m.Elsewhere}, weights {m.Weights}, activations {m.Activations}, step buffers {m.StepBuffers}, " +
+        $"runtime {m.Runtime}, graphs {m.Graphs}, reserved {m.Reserved}";
 }
