@@ -1,130 +1,176 @@
 using System.Diagnostics;
+using VllmNative.Cache.Eviction;
 
 namespace VllmNative.Cache;
 
 /// <summary>
-/// The KV blocks of one device as numbers: who is free, who is used, by how many. A block is an int; its state lies in arrays,
-/// and free blocks form a doubly linked list inside them: taken at the head, given back at the tail, so that the least
-/// recently used is taken first. Block 0 is the null block: never handed out, the target of padded rows.
+/// The KV blocks of one device as numbers: who is free, who is cached, who is used and by how many. A block is an int; its state lies in
+/// arrays. Used blocks have owners; cached ones have none, but the prefix index can still find them; free ones are neither.
+/// Free blocks are taken first, then cached ones in the order of the eviction policy. Block 0 is the null block: never
+/// handed out, the target of padded rows.
 /// </summary>
 internal sealed class BlockPool
 {
     internal const int NullBlock = 0;
 
-    private const int None = -1;
-
     private readonly int[] _references;
-    private readonly int[] _next;
-    private readonly int[] _previous;
-    private int _head = None;
-    private int _tail = None;
-    private int _free;
+    private readonly bool[] _indexed;
+    private readonly BlockList _free;
+    private readonly EvictionOrder _cached;
+    private int _freeCount;
+    private int _cachedCount;
 
     /// <param name="total">Blocks, the null block included; at least 2.</param>
-    internal BlockPool(int total)
+    /// <param name="eviction">One of <see cref="EvictionPolicies.Names"/>.</param>
+    internal BlockPool(int total, string eviction = EvictionPolicies.Default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(total, 2);
         _references = new int[total];
-        _next = new int[total];
-        _previous = new int[total];
+        _indexed = new bool[total];
+        _free = new BlockList(total);
+        _cached = EvictionPolicies.Create(eviction, total);
         _references[NullBlock] = 1;
-        _next[NullBlock] = _previous[NullBlock] = None;
         for (int block = 1; block < total; block++)
         {
-            PushTail(block);
+            _free.AddLast(block);
         }
+
+        Publish();
     }
 
     internal int Total => _references.Length;
 
-    /// <summary>Blocks that can be taken; other threads may read it for statistics.</summary>
-    internal int Free => Volatile.Read(ref _free);
+    /// <summary>Blocks that can be taken, cached ones included; other threads may read it for statistics.</summary>
+    internal int Free => Volatile.Read(ref _freeCount) + Cached;
 
-    /// <summary>Blocks that requests own; the null block is not counted.</summary>
+    /// <summary>Blocks without owner that the prefix index can find; other threads may read it.</summary>
+    internal int Cached => Volatile.Read(ref _cachedCount);
+
+    /// <summary>Blocks that somebody owns; the null block is not counted.</summary>
     internal int Used => Total - 1 - Free;
+
+    /// <summary>How often a cached block gave way; other threads may read it.</summary>
+    internal long Evictions { get; private set; }
 
     internal int ReferencesOf(int block) => _references[block];
 
-    /// <summary>Takes the least recently used free block for one owner; false when there is none.</summary>
-    internal bool TryTake(out int block)
+    internal bool IsIndexed(int block) => _indexed[block];
+
+    /// <summary>Takes a block for one owner: the one that has been free longest, else the next cached one.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="evicted">Whether it was cached: the caller takes it out of the index.</param>
+    /// <returns>False when every block has owners.</returns>
+    internal bool TryTake(out int block, out bool evicted)
     {
-        block = _head;
-        if (block == None)
+        evicted = false;
+        block = _free.First;
+        if (block != BlockList.None)
         {
-            return false;
+            _free.Remove(block);
+        }
+        else
+        {
+            block = _cached.First;
+            if (block == BlockList.None)
+            {
+                return false;
+            }
+
+            _cached.Remove(block);
+            _indexed[block] = false;
+            evicted = true;
+            Evictions++;
         }
 
-        Unlink(block);
         _references[block] = 1;
+        Publish();
         return true;
     }
 
-    /// <summary>Adds an owner to a used block.</summary>
+    /// <summary>Adds an owner to a used block or to a cached one.</summary>
     internal void AddReference(int block)
     {
-        Debug.Assert(block != NullBlock && _references[block] > 0, "a block without owner got a second one");
-        _references[block]++;
+        Debug.Assert(block != NullBlock && (_references[block] > 0 || _indexed[block]), "a block without owner or index entry got an owner");
+        if (_references[block]++ == 0)
+        {
+            _cached.Remove(block);
+            Publish();
+        }
     }
 
-    /// <summary>Takes one owner off; the last one frees the block.</summary>
-    internal void Release(int block)
+    /// <summary>Takes one owner off; the last one leaves the block cached if the index knows it, free otherwise.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="chainBlocks">Blocks of the sequence that it was part of.</param>
+    internal void Release(int block, int chainBlocks = 1)
     {
         Debug.Assert(block != NullBlock && _references[block] > 0, "a free block was released");
-        if (--_references[block] == 0)
+        if (--_references[block] > 0)
         {
-            PushTail(block);
+            return;
         }
-    }
 
-    /// <summary>Walks the free list, from the block that is taken next; for invariant checks.</summary>
-    internal IEnumerable<int> FreeBlocks()
-    {
-        for (int block = _head; block != None; block = _next[block])
+        if (_indexed[block])
         {
-            yield return block;
-        }
-    }
-
-    private void PushTail(int block)
-    {
-        _previous[block] = _tail;
-        _next[block] = None;
-        if (_tail == None)
-        {
-            _head = block;
+            _cached.Add(block, chainBlocks);
         }
         else
         {
-            _next[_tail] = block;
+            _free.AddLast(block);
         }
 
-        _tail = block;
-        Volatile.Write(ref _free, _free + 1);
+        Publish();
     }
 
-    private void Unlink(int block)
+    /// <summary>Takes one owner off a block that is the next to give way if that was the last one.</summary>
+    internal void ReleaseCold(int block)
     {
-        int next = _next[block];
-        int previous = _previous[block];
-        if (previous == None)
+        if (_references[block] == 1 && _indexed[block])
         {
-            _head = next;
+            _references[block] = 0;
+            _cached.AddFirst(block);
+            Publish();
         }
         else
         {
-            _next[previous] = next;
+            Release(block);
         }
+    }
 
-        if (next == None)
-        {
-            _tail = previous;
-        }
-        else
-        {
-            _previous[next] = previous;
-        }
+    /// <summary>The index can find the block from now on.</summary>
+    internal void SetIndexed(int block)
+    {
+        Debug.Assert(_references[block] > 0 && !_indexed[block], "only an owned block enters the index, once");
+        _indexed[block] = true;
+        _cached.NoteNew(block);
+    }
 
-        _next[block] = _previous[block] = None;
-        Volatile.Write(ref _free, _free - 1);
+    /// <summary>The index has forgotten the block.</summary>
+    internal void ClearIndexed(int block)
+    {
+        Debug.Assert(_indexed[block], "a block left the index that was not there");
+        _indexed[block] = false;
+        if (_references[block] == 0)
+        {
+            _cached.Remove(block);
+            _free.AddLast(block);
+            Publish();
+        }
+    }
+
+    /// <summary>A request found the block in the index.</summary>
+    internal void NoteHit(int block) => _cached.NoteHit(block);
+
+    /// <summary>Cached blocks that give way soon, roughly in their order.</summary>
+    internal int PeekEvictions(Span<int> blocks) => _cached.Peek(blocks);
+
+    /// <summary>For invariant checks.</summary>
+    internal IEnumerable<int> FreeBlocks() => _free.Blocks();
+
+    internal IEnumerable<int> CachedBlocks() => _cached.Blocks();
+
+    private void Publish()
+    {
+        Volatile.Write(ref _freeCount, _free.Count);
+        Volatile.Write(ref _cachedCount, _cached.Count);
     }
 }

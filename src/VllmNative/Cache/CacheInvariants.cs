@@ -6,35 +6,57 @@ namespace VllmNative.Cache;
 internal static class CacheInvariants
 {
     /// <exception cref="InvalidOperationException">The first invariant that is broken.</exception>
-    internal static void Check(BlockPool pool, IEnumerable<Request> owners)
+    internal static void Check(BlockPool pool, IEnumerable<Request> owners, PrefixCache? prefixes = null, IEnumerable<int>? otherReferences = null)
     {
         var references = new int[pool.Total];
         references[BlockPool.NullBlock] = 1;
-        foreach (Request request in owners)
+        foreach (int block in owners.SelectMany(request => request.Blocks.Take(request.BlockCount)).Concat(otherReferences ?? []))
         {
-            for (int i = 0; i < request.BlockCount; i++)
-            {
-                references[request.Blocks[i]]++;
-            }
+            references[block]++;
         }
 
-        int free = 0;
-        foreach (int block in pool.FreeBlocks())
-        {
-            free++;
-            Require(pool.ReferencesOf(block) == 0, $"block {block} is free and has {pool.ReferencesOf(block)} owners");
-            Require(free <= pool.Total, "the free list is a circle");
-        }
-
-        Require(free == pool.Free, $"the free list has {free} blocks, the count says {pool.Free}");
+        int free = CheckList(pool, pool.FreeBlocks(), indexed: false);
+        int cached = CheckList(pool, pool.CachedBlocks(), indexed: true);
+        Require(free + cached == pool.Free, $"the lists have {free} + {cached} blocks, the count says {pool.Free}");
+        Require(cached == pool.Cached, $"the cached list has {cached} blocks, the count says {pool.Cached}");
         int used = 0;
         for (int block = 0; block < pool.Total; block++)
         {
             Require(pool.ReferencesOf(block) == references[block], $"block {block} has {references[block]} owners, the count says {pool.ReferencesOf(block)}");
             used += block != BlockPool.NullBlock && references[block] > 0 ? 1 : 0;
+            CheckNode(pool, prefixes, block);
         }
 
-        Require(free + used + 1 == pool.Total, $"free {free} + used {used} + null block != total {pool.Total}");
+        Require(free + cached + used + 1 == pool.Total, $"free {free} + cached {cached} + used {used} + null block != total {pool.Total}");
+    }
+
+    private static int CheckList(BlockPool pool, IEnumerable<int> blocks, bool indexed)
+    {
+        int count = 0;
+        foreach (int block in blocks)
+        {
+            count++;
+            Require(count <= pool.Total, "a list of blocks is a circle");
+            Require(pool.ReferencesOf(block) == 0, $"block {block} stands in a list and has {pool.ReferencesOf(block)} owners");
+            Require(pool.IsIndexed(block) == indexed, $"block {block} is {(indexed ? "cached but not" : "free but")} in the index");
+        }
+
+        return count;
+    }
+
+    private static void CheckNode(BlockPool pool, PrefixCache? prefixes, int block)
+    {
+        int node = prefixes?.Index.OfDeviceBlock(block) ?? PrefixIndex.None;
+        Require(pool.IsIndexed(block) == (node != PrefixIndex.None), $"block {block} is {(node == PrefixIndex.None ? "not " : "")}in the index, the pool says otherwise");
+        if (node == PrefixIndex.None)
+        {
+            return;
+        }
+
+        PrefixIndex index = prefixes!.Index;
+        Require(index.DeviceBlockOf(node) == block, $"block {block} belongs to node {node}, which has block {index.DeviceBlockOf(node)}");
+        ReadOnlySpan<int> tokens = index.TokensOf(node);
+        Require(index.Find(index.ParentOf(node), TokenHash.Of(tokens), tokens) == node, $"node {node} of block {block} cannot be found");
     }
 
     private static void Require(bool holds, string message)

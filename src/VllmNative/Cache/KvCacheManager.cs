@@ -1,48 +1,175 @@
+using System.Diagnostics;
 using VllmNative.Requests;
 using VllmNative.Steps;
 
 namespace VllmNative.Cache;
 
-/// <summary>Which blocks hold a request's K/V: grows block tables, frees them, and writes the changes into the plan.</summary>
-internal sealed class KvCacheManager(BlockPool pool, int blockSize)
+/// <summary>Which blocks hold a request's K/V: grows, shares and frees block tables, and writes the changes into the plan.</summary>
+internal sealed class KvCacheManager
 {
     // One KV group today; sliding-window and hybrid models bring more.
     private const int Group = 0;
 
-    internal int BlockSize => blockSize;
+    private readonly BlockPool _pool;
+    private readonly PrefixCache? _prefixes;
 
-    internal BlockPool Pool => pool;
-
-    /// <summary>Most tokens one request can hold when it has the pool for itself.</summary>
-    internal long MaxTokensOfOneRequest => (long)(pool.Total - 1) * blockSize;
-
-    internal int BlocksFor(int tokens) => (tokens + blockSize - 1) / blockSize;
-
-    /// <summary>Gives the request blocks for its first <paramref name="tokens"/> tokens; false, and no change, when the pool cannot.</summary>
-    internal bool TryGrow(Request request, int tokens, StepPlan plan)
+    /// <param name="pool">The device's blocks.</param>
+    /// <param name="blockSize">Tokens in a block.</param>
+    /// <param name="prefixes">Null: requests share nothing.</param>
+    internal KvCacheManager(BlockPool pool, int blockSize, PrefixCache? prefixes = null)
     {
-        int needed = BlocksFor(tokens);
-        if (needed - request.BlockCount > pool.Free)
+        _pool = pool;
+        _prefixes = prefixes;
+        BlockSize = blockSize;
+    }
+
+    internal int BlockSize { get; }
+
+    internal BlockPool Pool => _pool;
+
+    internal PrefixCache? Prefixes => _prefixes;
+
+    internal int BlocksFor(int tokens) => (tokens + BlockSize - 1) / BlockSize;
+
+    /// <summary>A request has come.</summary>
+    internal void Enter(Request request) => _prefixes?.Enter(request);
+
+    /// <summary>A request has ended and holds no block.</summary>
+    internal void Leave(Request request)
+    {
+        if (request.PrefixRoot != 0)
+        {
+            _prefixes!.Leave(request);
+        }
+    }
+
+    /// <summary>Takes a block for one owner; false when every block has owners.</summary>
+    internal bool TryTake(out int block)
+    {
+        if (!_pool.TryTake(out block, out bool evicted))
         {
             return false;
         }
 
+        if (evicted)
+        {
+            _prefixes!.Evicted(block);
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// Gives the request blocks for its first <paramref name="tokens"/> tokens, and one of its own where it will write into a
+    /// shared one; false, and no change, when the pool cannot.
+    /// </summary>
+    internal bool TryGrow(Request request, int tokens, StepPlan plan)
+    {
+        int needed = BlocksFor(tokens);
+        bool copies = WritesShared(request);
+        if (needed - request.BlockCount + (copies ? 1 : 0) > _pool.Free)
+        {
+            return false;
+        }
+
+        if (copies)
+        {
+            CopyOnWrite(request, plan);
+        }
+
         while (request.BlockCount < needed)
         {
-            pool.TryTake(out int block);
-            plan.TableUpdates.Add(new TableUpdate(Group, request.Row, request.BlockCount, block));
+            bool taken = TryTake(out int block);
+            Debug.Assert(taken, "the blocks were counted");
+            Update(request, plan, request.BlockCount, block);
             request.Blocks[request.BlockCount++] = block;
         }
 
         return true;
     }
 
+    /// <summary>Whether the next token goes into a block that others read too, which is copied first.</summary>
+    internal bool WritesShared(Request request) =>
+        request.Scheduled % BlockSize != 0
+        && request.Scheduled / BlockSize < request.BlockCount
+        && _pool.ReferencesOf(request.Blocks[request.Scheduled / BlockSize]) > 1;
+
+    /// <summary>Tells the device which blocks the request has, when it gets a row.</summary>
+    internal static void WriteTable(Request request, StepPlan plan)
+    {
+        for (int i = 0; i < request.BlockCount; i++)
+        {
+            Update(request, plan, i, request.Blocks[i]);
+        }
+    }
+
+    /// <summary>Makes the request an owner of blocks that the prefix index has found for it.</summary>
+    internal void Borrow(Request request, ReadOnlySpan<int> nodes)
+    {
+        Debug.Assert(request.BlockCount == 0, "only a request without blocks borrows");
+        PrefixIndex index = _prefixes!.Index;
+        foreach (int node in nodes)
+        {
+            int block = index.DeviceBlockOf(node);
+            _pool.AddReference(block);
+            _pool.NoteHit(block);
+            request.Blocks[request.BlockCount++] = block;
+            (request.LastNode, request.NodeCount) = (index.IdOf(node), request.BlockCount);
+        }
+
+        request.BorrowedBlocks = request.BlockCount;
+        request.Computed = request.Scheduled = request.BlockCount * BlockSize;
+    }
+
+    /// <summary>Gives a fork the blocks of the first <paramref name="tokens"/> tokens of its parent, who has computed them or will have.</summary>
+    internal void Share(Request parent, Request fork, int tokens)
+    {
+        Debug.Assert(fork.BlockCount == 0 && tokens <= parent.Scheduled, "a fork shares what its parent has");
+        int shared = BlocksFor(tokens);
+        for (int i = 0; i < shared; i++)
+        {
+            _pool.AddReference(parent.Blocks[i]);
+            fork.Blocks[i] = parent.Blocks[i];
+        }
+
+        fork.BlockCount = fork.BorrowedBlocks = shared;
+        fork.Computed = fork.Scheduled = tokens;
+    }
+
+    /// <summary>Makes known what the request has filled.</summary>
+    internal void Register(Request request)
+    {
+        if (request.PrefixRoot != 0)
+        {
+            _prefixes!.Register(request);
+        }
+    }
+
     /// <summary>Gives back all blocks, last first, so that the end of a sequence is reused before its beginning.</summary>
     internal void Free(Request request)
     {
+        int chain = request.BlockCount;
         while (request.BlockCount > 0)
         {
-            pool.Release(request.Blocks[--request.BlockCount]);
+            _pool.Release(request.Blocks[--request.BlockCount], chain);
         }
+
+        request.BorrowedBlocks = 0;
+        PrefixCache.Restart(request);
     }
+
+    private void CopyOnWrite(Request request, StepPlan plan)
+    {
+        int index = request.Scheduled / BlockSize;
+        int shared = request.Blocks[index];
+        bool taken = TryTake(out int block);
+        Debug.Assert(taken, "the block was counted");
+        plan.BlockCopies.Add(new BlockCopy(shared, block));
+        _pool.Release(shared);
+        Update(request, plan, index, block);
+        request.Blocks[index] = block;
+    }
+
+    private static void Update(Request request, StepPlan plan, int index, int block) =>
+        plan.TableUpdates.Add(new TableUpdate(Group, request.Row, index, block));
 }

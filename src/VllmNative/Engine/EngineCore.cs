@@ -243,13 +243,14 @@ internal sealed class EngineCore : IDisposable
         int slot = (_oldest + _inFlight) % _plans.Length;
         StepPlan plan = _plans[slot];
         _admitted.Clear();
+        plan.StepId = _stepId + 1;
         _scheduler.Schedule(plan, _admitted);
         if (plan.IsEmpty)
         {
             return false;
         }
 
-        plan.StepId = ++_stepId;
+        _stepId++;
         if (_admitted.Count > 0)
         {
             _membershipChanged = true;

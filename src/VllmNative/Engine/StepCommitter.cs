@@ -20,6 +20,12 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
     internal void Commit(StepPlan plan, StepResult result)
     {
         long now = TimeProvider.System.GetTimestamp();
+        if (result.Failure is not null)
+        {
+            scheduler.StepFailed(plan);
+        }
+
+        scheduler.TransfersDone(result.SwapsDone);
         for (int i = 0; i < plan.Rows.Count; i++)
         {
             ref readonly StepRow row = ref plan.Rows[i];
@@ -30,18 +36,18 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
                 request.Pending--;
             }
 
-            if (request.Status != RequestStatus.Running)
+            if (request.Status != RequestStatus.Running || request.Retracted)
             {
                 continue;
             }
 
             if (result.Failure is { } failure)
             {
-                End(request, FinishReason.Error, failure.Message);
+                End(request, FinishReason.Error, failure.Message, failed: true);
             }
             else if (result.StatusOf(i) is var status and not RowStatus.Ok)
             {
-                End(request, FinishReason.Error, Describe(status));
+                End(request, FinishReason.Error, Describe(status), failed: true);
             }
             else
             {
@@ -52,7 +58,12 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
     }
 
     /// <summary>Ends a request, wherever it is.</summary>
-    internal void End(Request request, FinishReason reason, string? error, int? stopTokenId = null)
+    /// <param name="request">The request.</param>
+    /// <param name="reason">Why.</param>
+    /// <param name="error">What its reader is told, when that is an error.</param>
+    /// <param name="stopTokenId">The token that ended it.</param>
+    /// <param name="failed">Whether its computation failed: nobody may build on what it computed.</param>
+    internal void End(Request request, FinishReason reason, string? error, int? stopTokenId = null, bool failed = false)
     {
         if (request.Status == RequestStatus.Finished)
         {
@@ -61,7 +72,7 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
 
         EndedAny = true;
         request.Timings.LastToken = TimeProvider.System.GetTimestamp();
-        scheduler.Finish(request);
+        scheduler.Finish(request, failed);
         request.Mailbox.Finish(reason, stopTokenId, error);
         pump.Note(request.Mailbox);
     }
@@ -130,6 +141,8 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
                 return;
             }
         }
+
+        scheduler.TokensTaken(request);
     }
 
     private static string Describe(RowStatus status) => status switch

@@ -28,6 +28,7 @@ internal sealed class Request
         prompt.CopyTo(_tokens);
         Length = prompt.Length;
         Blocks = new int[(_tokens.Length + blockSize - 1) / blockSize];
+        BlockHashes = new ulong[_tokens.Length / blockSize];
         Mailbox = new Mailbox(maxTokens, parameters.Logprobs ?? -1);
     }
 
@@ -56,10 +57,25 @@ internal sealed class Request
 
     internal RequestStatus Status { get; set; }
 
-    /// <summary>Neighbours in the waiting queue, which owns them.</summary>
-    internal Request? NextWaiting { get; set; }
+    /// <summary>What the caller asked of scheduling and of the prefix cache.</summary>
+    internal RequestScheduling Scheduling { get; init; } = RequestScheduling.Default;
 
-    internal Request? PreviousWaiting { get; set; }
+    /// <summary>When it came to the queue, in seconds of the engine's clock.</summary>
+    internal double QueuedAt { get; set; }
+
+    /// <summary>Place among all requests, given by the policy on arrival and kept: lower is served first, equals by <see cref="Arrival"/>.</summary>
+    internal double Rank { get; set; }
+
+    internal long Arrival { get; set; }
+
+    /// <summary>Index in the waiting queue, which owns it; -1 = it does not wait.</summary>
+    internal int WaitingIndex { get; set; } = -1;
+
+    /// <summary>How often a request behind it was served before it.</summary>
+    internal int Overtaken { get; set; }
+
+    /// <summary>Whether it makes way for a request of higher rank as soon as its steps in flight have returned.</summary>
+    internal bool Yields { get; set; }
 
     /// <summary>Tokens whose K/V steps have been committed.</summary>
     internal int Computed { get; set; }
@@ -86,6 +102,36 @@ internal sealed class Request
     internal int[] Blocks { get; }
 
     internal int BlockCount { get; set; }
+
+    /// <summary>Leading blocks whose content others computed: prefix hits, or the parent's of a fork.</summary>
+    internal int BorrowedBlocks { get; set; }
+
+    /// <summary>Prompt tokens that its first step found in the prefix cache; -1 = not looked up yet.</summary>
+    internal int CachedTokens { get; set; } = -1;
+
+    /// <summary>Hashes of the token blocks; the first <see cref="HashedBlocks"/> are known.</summary>
+    internal ulong[] BlockHashes { get; }
+
+    internal int HashedBlocks { get; set; }
+
+    /// <summary>Where its sequence begins in the prefix index; 0 = it is not known there.</summary>
+    internal long PrefixRoot { get; set; }
+
+    /// <summary>Leading blocks that have a node in the prefix index, and the id of the last one's node.</summary>
+    internal int NodeCount { get; set; }
+
+    internal long LastNode { get; set; }
+
+    /// <summary>Host blocks that hold its K/V while it is swapped out; the first <see cref="HostBlockCount"/> are owned.</summary>
+    internal int[] HostBlocks { get; set; } = [];
+
+    internal int HostBlockCount { get; set; }
+
+    /// <summary>Whether its blocks are being copied to or from the host, or are awaited from disk.</summary>
+    internal bool InTransfer { get; set; }
+
+    /// <summary>Whether it must be planned again: what its steps in flight bring does not count.</summary>
+    internal bool Retracted { get; set; }
 
     /// <summary>How often it was preempted.</summary>
     internal int Preemptions { get; set; }

@@ -6,7 +6,7 @@ internal enum RequestStatus
     Waiting,
     Running,
 
-    /// <summary>It ran, lost its blocks, and waits in front to be computed again.</summary>
+    /// <summary>It ran, lost its blocks on the device, and waits to go on.</summary>
     Preempted,
     Finished,
 }

@@ -1,104 +1,135 @@
 using System.Diagnostics;
 using VllmNative.Cache;
 using VllmNative.Requests;
+using VllmNative.Scheduling.Policies;
 using VllmNative.Steps;
 
 namespace VllmNative.Scheduling;
 
 /// <summary>
 /// Decides what each step computes. Running requests come first, then waiting ones while the token budget, the rows and the
-/// KV blocks last; a long prompt is computed in chunks. When the pool is full the request that came last loses its blocks
-/// and is computed again later. Pure bookkeeping on ids and counts: no tensor, no native call, no clock.
+/// KV blocks last; a long prompt is computed in chunks. When the pool is full the running request of the last rank makes room
+/// and goes on later. Pure bookkeeping on ids and counts: no tensor, no native call, no clock.
 /// </summary>
 internal sealed class Scheduler
 {
     private readonly SchedulerLimits _limits;
     private readonly KvCacheManager _cache;
-    private readonly RowAllocator _rows;
-    private readonly RowAllocator _countSlots;
-    private readonly List<Request> _running;
-    private readonly Request?[] _byRow;
-    private readonly RequestQueue _waiting = new();
+    private readonly SchedulingPolicy _policy;
+    private readonly RunningRequests _running;
+    private readonly WaitingQueue _waiting = new();
+    private readonly BlockTransfers _transfers = new();
+    private readonly SwapSpace? _swap;
+    private readonly Preemption _preemption;
+    private readonly Admission _admission;
 
     // Finished requests whose blocks a step in flight still writes to.
     private readonly List<Request> _leaving;
-    private long _preemptions;
+    private long _arrivals;
 
-    internal Scheduler(SchedulerLimits limits, KvCacheManager cache)
+    internal Scheduler(SchedulerLimits limits, KvCacheManager cache, SchedulerSetup? setup = null)
     {
+        setup ??= new SchedulerSetup();
         _limits = limits;
         _cache = cache;
-        _rows = new RowAllocator(limits.MaxNumSeqs);
-        _countSlots = new RowAllocator(limits.MaxCountSlots);
-        _running = new List<Request>(limits.MaxNumSeqs);
+        _policy = setup.Policy ?? new FcfsPolicy();
+        _running = new RunningRequests(limits);
+        _swap = setup.SwapBlocks > 0 ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers, _waiting) : null;
+        _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap);
+        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap);
         _leaving = new List<Request>(limits.MaxNumSeqs);
-        _byRow = new Request?[limits.MaxNumSeqs];
     }
 
-    /// <summary>Who runs, oldest first; the list itself, since enumerating an interface allocates.</summary>
-    internal List<Request> Running => _running;
+    /// <summary>Who runs, in the order in which they are served; the list itself, since enumerating an interface allocates.</summary>
+    internal List<Request> Running => _running.List;
 
     internal int RunningCount => _running.Count;
 
     internal int WaitingCount => _waiting.Count;
 
-    internal RequestQueue Waiting => _waiting;
+    internal WaitingQueue Waiting => _waiting;
 
-    /// <summary>Who holds a row of the batch state; a row stays with its request until no step in flight uses it.</summary>
-    internal Request RequestAt(int row) => _byRow[row] ?? throw new InvalidOperationException($"row {row} has no request");
+    internal KvCacheManager Cache => _cache;
 
-    internal bool HasWork => _running.Count > 0 || _waiting.Count > 0;
+    internal SwapSpace? Swap => _swap;
 
-    internal long Preemptions => Volatile.Read(ref _preemptions);
+    internal BlockTransfers Transfers => _transfers;
+
+    internal bool HasWork => _running.Count > 0 || _waiting.Count > 0 || _transfers.Any;
+
+    /// <summary>How often a request lost its blocks so far; other threads may read it.</summary>
+    internal long Preemptions => _preemption.Count;
+
+    /// <summary>Everything that holds blocks; for invariant checks.</summary>
+    internal IEnumerable<Request> Owners =>
+        _running.List.Concat(_waiting).Concat(_leaving).Concat(_transfers.UnderWay.Select(transfer => transfer.Request).OfType<Request>()).Distinct();
+
+    internal Request RequestAt(int row) => _running.RequestAt(row);
 
     internal void Add(Request request)
     {
-        request.Status = RequestStatus.Waiting;
-        _waiting.AddLast(request);
+        Enter(request);
+        _waiting.Add(request);
     }
 
+    /// <summary>
+    /// Adds a request whose tokens begin with all that its running parent has computed or will have: the two share blocks, and
+    /// whoever writes to a shared one first gets a copy.
+    /// </summary>
+    internal void Fork(Request parent, Request fork)
+    {
+        Debug.Assert(parent.Status == RequestStatus.Running, "only a running request can be forked");
+        Enter(fork);
+        // At least one token is left to compute, since its logits are wanted.
+        _cache.Share(parent, fork, Math.Min(parent.Scheduled, fork.Length - 1));
+        _waiting.Add(fork);
+    }
+
+    /// <summary>Forgets all cached prefixes; who runs goes on.</summary>
+    internal void ResetPrefixCache() => _cache.Prefixes?.Reset(_running.List.Concat(_waiting.Holders));
+
     /// <summary>Fills the plan with the next step; an empty plan means that there is nothing to compute now.</summary>
-    /// <param name="plan">Cleared here.</param>
+    /// <param name="plan">Cleared here; its id is set.</param>
     /// <param name="admitted">Receives the requests that start with this step.</param>
     internal void Schedule(StepPlan plan, List<Request> admitted)
     {
         plan.Clear();
+        _admission.ChooseYielding();
         int budget = _limits.MaxNumBatchedTokens;
-        bool preempted = false;
-        for (int i = 0; i < _running.Count && budget > 0; i++)
-        {
-            Request request = _running[i];
-            int tokens = ChunkOf(request, budget);
-            if (tokens == 0)
-            {
-                continue;
-            }
-
-            if (!TryMakeRoom(request, request.Scheduled + tokens, plan, ref preempted))
-            {
-                // Nobody behind it is computed either, so that the last ones' steps return and their blocks can be taken.
-                preempted = true;
-                break;
-            }
-
-            budget -= tokens;
-            AddRow(plan, request, tokens);
-        }
-
+        bool pressed = !ScheduleRunning(plan, ref budget);
+        PreemptYielding(plan);
         // A pool that just overflowed takes nobody in.
-        while (!preempted && budget > 0 && TryAdmit(plan, budget, out int admittedTokens) is { } request)
+        if (!pressed)
         {
-            budget -= admittedTokens;
-            admitted.Add(request);
+            _admission.Admit(plan, budget, admitted);
+            // Nobody runs and nothing is under way: those who wait must hold each other's blocks.
+            while (_running.Count == 0 && !_transfers.Any && _waiting.First is { } first && _preemption.TryReclaim(keep: first))
+            {
+                _admission.Admit(plan, budget, admitted);
+            }
         }
+
+        // With nothing to compute, a step that only waits says when the copies have happened.
+        plan.AwaitsSwaps = plan.Rows.Count == 0 && _transfers.Any;
     }
 
     /// <summary>Takes a request out, wherever it is; its blocks return when no step in flight uses them.</summary>
-    internal void Finish(Request request)
+    /// <param name="request">The request.</param>
+    /// <param name="failed">Whether its computation failed: nobody may build on what it computed.</param>
+    internal void Finish(Request request, bool failed = false)
     {
         if (request.Status == RequestStatus.Finished)
         {
             return;
+        }
+
+        if (failed)
+        {
+            Taint(request, request.BorrowedBlocks);
+        }
+        else if (!request.Retracted && !request.InTransfer && request.BlockCount > 0)
+        {
+            _cache.Register(request);
         }
 
         if (request.Status == RequestStatus.Running)
@@ -111,6 +142,8 @@ internal sealed class Scheduler
         }
 
         request.Status = RequestStatus.Finished;
+        _policy.NoteFinished(request);
+        _cache.Leave(request);
         if (request.StepsInFlight > 0)
         {
             _leaving.Add(request);
@@ -121,33 +154,130 @@ internal sealed class Scheduler
         }
     }
 
+    /// <summary>A step failed as a whole: nobody may build on what it computed or copied.</summary>
+    internal void StepFailed(StepPlan plan)
+    {
+        for (int i = 0; i < plan.Rows.Count; i++)
+        {
+            Request request = RequestAt(plan.Rows[i].Row);
+            Taint(request, request.BorrowedBlocks);
+        }
+
+        _transfers.Fail(plan.StepId);
+    }
+
     /// <summary>A step of the request came back, whatever its outcome.</summary>
     internal void StepReturned(Request request)
     {
         Debug.Assert(request.StepsInFlight > 0, "a step came back that was not in flight");
-        if (--request.StepsInFlight == 0 && request.Status == RequestStatus.Finished && _leaving.Remove(request))
+        if (--request.StepsInFlight > 0)
         {
-            GiveBack(request);
+            return;
+        }
+
+        if (request.Status == RequestStatus.Finished)
+        {
+            if (_leaving.Remove(request))
+            {
+                GiveBack(request);
+            }
+        }
+        else if (request.Retracted)
+        {
+            Requeue(request);
         }
     }
 
-    /// <summary>Everything that holds blocks; for invariant checks.</summary>
-    internal IEnumerable<Request> Owners => _running.Concat(_waiting).Concat(_leaving);
+    /// <summary>The request has taken tokens: full blocks become known.</summary>
+    internal void TokensTaken(Request request) => _cache.Register(request);
 
-    // Takes blocks from the requests that came last until the request has its own; false when it was preempted itself, or
-    // when the next to lose its blocks has a step in flight that still writes to them.
+    /// <summary>Copies of all steps up to this one have happened.</summary>
+    internal void TransfersDone(long stepId)
+    {
+        while (_transfers.TryTake(stepId, out Transfer transfer))
+        {
+            Debug.Assert(transfer.Request is not null, "only requests are swapped");
+            if (transfer.Kind == TransferKind.SwapOut)
+            {
+                _swap!.SwappedOutNow(transfer);
+            }
+            else
+            {
+                _swap!.SwappedInNow(transfer);
+            }
+
+            if (transfer.Request is { } request)
+            {
+                request.Retracted = false;
+            }
+        }
+    }
+
+    private void Enter(Request request)
+    {
+        request.Status = RequestStatus.Waiting;
+        request.Arrival = ++_arrivals;
+        request.Rank = _policy.RankOf(request);
+        _cache.Enter(request);
+    }
+
+    // False when the pool overflowed.
+    private bool ScheduleRunning(StepPlan plan, ref int budget)
+    {
+        bool preempted = false;
+        for (int i = 0; i < _running.Count && budget > 0; i++)
+        {
+            Request request = _running[i];
+            int tokens = request.Retracted || request.Yields ? 0 : _admission.ChunkOf(request, budget);
+            if (tokens == 0)
+            {
+                continue;
+            }
+
+            if (!TryMakeRoom(request, request.Scheduled + tokens, plan, ref preempted))
+            {
+                // Nobody behind it is computed either, so that the last ones' steps return and their blocks can be taken.
+                return false;
+            }
+
+            budget -= tokens;
+            PlanWriter.AddRow(plan, request, tokens);
+            _cache.Register(request);
+        }
+
+        return !preempted;
+    }
+
+    // Takes blocks from the running requests of the last rank until the request has its own; false when it was preempted itself, or
+    // when the blocks come free only later.
     private bool TryMakeRoom(Request request, int tokens, StepPlan plan, ref bool preempted)
     {
         while (!_cache.TryGrow(request, tokens, plan))
         {
-            Request victim = _running[^1];
+            if (_swap is not null && _swap.ComingFree >= _cache.BlocksFor(tokens) - request.BlockCount + 1)
+            {
+                return false;
+            }
+
+            // A copy of this step reads its sources: they must not be handed out with the same step.
+            if (plan.BlockCopies.Count > 0)
+            {
+                return false;
+            }
+
+            if (_preemption.TryReclaim())
+            {
+                continue;
+            }
+
+            Request victim = _running.Last;
             if (victim.StepsInFlight > 0)
             {
                 return false;
             }
 
             preempted = true;
-            Preempt(victim);
+            _preemption.Preempt(victim, plan);
             if (victim == request)
             {
                 return false;
@@ -157,138 +287,72 @@ internal sealed class Scheduler
         return true;
     }
 
-    private int ChunkOf(Request request, int budget)
+    private void PreemptYielding(StepPlan plan)
     {
-        // Steps in flight bring all that it may generate.
-        if (request.OutputLength + request.Pending >= request.MaxTokens)
+        for (int i = _running.Count - 1; i >= 0; i--)
         {
-            return 0;
-        }
-
-        int tokens = Math.Min(request.Unscheduled, budget);
-        int threshold = _limits.LongPrefillTokenThreshold;
-        return threshold > 0 ? Math.Min(tokens, threshold) : tokens;
-    }
-
-    private Request? TryAdmit(StepPlan plan, int budget, out int tokens)
-    {
-        tokens = 0;
-        // Requests that leave keep their rows until their steps in flight return.
-        if (_waiting.First is not { } request || _rows.Free == 0)
-        {
-            return null;
-        }
-
-        bool counts = request.Parameters.HasPenalties;
-        // The whole prompt must fit now, so that chunks of many prompts do not starve each other.
-        if ((counts && _countSlots.Free == 0) || _cache.BlocksFor(request.Length) > _cache.Pool.Free)
-        {
-            return null;
-        }
-
-        _waiting.RemoveFirst();
-        _running.Add(request);
-        request.Status = RequestStatus.Running;
-        request.Row = _rows.Take();
-        _byRow[request.Row] = request;
-        request.CountSlot = counts ? _countSlots.Take() : -1;
-        tokens = ChunkOf(request, budget);
-        bool grown = _cache.TryGrow(request, tokens, plan);
-        Debug.Assert(grown, "admission counted the blocks");
-        plan.RowUpdates.Add(new RowUpdate(request.Row, 0, 0));
-        plan.SamplingUpdates.Add(SamplingOf(request));
-        AddRow(plan, request, tokens);
-        return request;
-    }
-
-    private static void AddRow(StepPlan plan, Request request, int tokens)
-    {
-        int start = request.Scheduled;
-        int firstId = -1;
-        if (tokens > 1 || !request.LastTokenOnDevice)
-        {
-            firstId = plan.TokenIds.Count;
-            plan.TokenIds.AddRange(request.Tokens.Span.Slice(start, tokens));
-        }
-
-        request.Scheduled += tokens;
-        request.StepsInFlight++;
-        bool samples = request.Unscheduled == 0;
-        if (samples)
-        {
-            request.Pending++;
-            request.LastTokenOnDevice = true;
-            plan.AllGreedy &= request.Parameters.IsGreedy;
-            plan.AnyPenalties |= request.CountSlot >= 0;
-            BanStops(plan, request);
-        }
-
-        plan.AddRow(new StepRow(request.Row, tokens, firstId, request.Scheduled, samples ? 1 : 0, request.Parameters.Logprobs ?? -1));
-    }
-
-    // min_tokens: what would end the request is banned until then.
-    private static void BanStops(StepPlan plan, Request request)
-    {
-        if (request.OutputLength + request.Pending - 1 >= request.Parameters.MinTokens)
-        {
-            return;
-        }
-
-        foreach (int id in request.StopIds)
-        {
-            plan.LogitEdits.Add(new LogitEdit(plan.NumLogits, id, float.NegativeInfinity));
+            Request request = _running[i];
+            if (request.Yields && request.StepsInFlight == 0 && !request.Retracted && plan.BlockCopies.Count == 0)
+            {
+                request.Overtaken++;
+                _preemption.Preempt(request, plan);
+            }
         }
     }
 
-    private static SamplingUpdate SamplingOf(Request request)
+    // What the request computed from this block on is wrong or unknown: nobody finds it any more, and whoever built on it is
+    // planned again.
+    private void Taint(Request request, int fromBlock)
     {
-        SamplingParams p = request.Parameters;
-        bool greedy = p.IsGreedy;
-        return new SamplingUpdate
+        for (int i = fromBlock; i < request.BlockCount; i++)
         {
-            Row = request.Row,
-            Seed = request.Seed,
-            // Below 0.01 the logits would overflow f32 after division.
-            Temperature = greedy ? 0 : Math.Max(p.Temperature, 0.01f),
-            TopP = greedy ? 1 : p.TopP,
-            TopK = greedy ? 0 : Math.Max(p.TopK, 0),
-            MinP = greedy ? 0 : p.MinP,
-            PresencePenalty = p.PresencePenalty,
-            FrequencyPenalty = p.FrequencyPenalty,
-            RepetitionPenalty = p.RepetitionPenalty,
-            CountSlot = request.CountSlot,
-            Tokens = request.CountSlot >= 0 ? request.Tokens : default,
-            PromptLength = request.PromptLength,
-        };
+            int block = request.Blocks[i];
+            _cache.Prefixes?.Forget(block);
+            if (_cache.Pool.ReferencesOf(block) > 1)
+            {
+                foreach (Request other in Owners.Where(other => other != request && other.Status != RequestStatus.Finished && !other.Retracted).ToArray())
+                {
+                    int at = other.Blocks.AsSpan(0, other.BlockCount).IndexOf(block);
+                    if (at >= 0)
+                    {
+                        Retract(other, at);
+                    }
+                }
+            }
+        }
     }
 
-    private void Preempt(Request victim)
+    private void Retract(Request request, int fromBlock)
     {
-        Debug.Assert(victim.StepsInFlight == 0, "a request with a step in flight cannot lose its blocks");
-        _running.RemoveAt(_running.Count - 1);
-        GiveBack(victim);
-        victim.Computed = victim.Scheduled = 0;
-        victim.Status = RequestStatus.Preempted;
-        victim.Preemptions++;
-        Volatile.Write(ref _preemptions, _preemptions + 1);
-        _waiting.AddFirst(victim);
+        request.Retracted = true;
+        Taint(request, fromBlock);
+        if (request.StepsInFlight == 0 && !request.InTransfer)
+        {
+            Requeue(request);
+        }
+    }
+
+    private void Requeue(Request request)
+    {
+        request.Retracted = false;
+        if (request.Status == RequestStatus.Running)
+        {
+            _preemption.Restart(request);
+        }
+        else
+        {
+            _preemption.Forget(request);
+        }
     }
 
     private void GiveBack(Request request)
     {
-        _cache.Free(request);
-        if (request.Row >= 0)
+        _running.ReleaseRow(request);
+        // A copy under way keeps its blocks until it has happened.
+        if (!request.InTransfer)
         {
-            _byRow[request.Row] = null;
-            _rows.Release(request.Row);
-            request.Row = -1;
-            request.LastTokenOnDevice = false;
-        }
-
-        if (request.CountSlot >= 0)
-        {
-            _countSlots.Release(request.CountSlot);
-            request.CountSlot = -1;
+            _cache.Free(request);
+            _swap?.Drop(request);
         }
     }
 }

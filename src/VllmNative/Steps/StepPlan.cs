@@ -45,7 +45,10 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
     /// <summary>Whether a sampling row has penalties.</summary>
     internal bool AnyPenalties { get; set; }
 
-    internal bool IsEmpty => Rows.Count == 0;
+    /// <summary>Whether the step, which computes nothing, is there to wait for the copies of steps before it.</summary>
+    internal bool AwaitsSwaps { get; set; }
+
+    internal bool IsEmpty => Rows.Count == 0 && BlockCopies.Count == 0 && BlockSwaps.Count == 0 && !AwaitsSwaps;
 
     internal void AddRow(in StepRow row)
     {
@@ -70,6 +73,7 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
         LogitEdits.Clear();
         BlockCopies.Clear();
         BlockSwaps.Clear();
+        AwaitsSwaps = false;
         NumTokens = 0;
         NumLogits = 0;
         MaxQueryLength = 0;

@@ -35,6 +35,9 @@ internal sealed class StepResult(int maxRows)
 
     internal float[] TopLogprobs { get; private set; } = [];
 
+    /// <summary>The block swaps of all steps up to this one have happened.</summary>
+    internal long SwapsDone { get; set; }
+
     internal RowStatus StatusOf(int planRow) => _status[planRow];
 
     /// <summary>Index of the row's first sampled id, for the log-probability arrays.</summary>

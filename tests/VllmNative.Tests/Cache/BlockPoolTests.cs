@@ -13,7 +13,7 @@ public sealed class BlockPoolTests
     {
         var pool = new BlockPool(5);
         Assert.Equal([1, 2, 3, 4], TakeAll(pool));
-        Assert.False(pool.TryTake(out _));
+        Assert.False(pool.TryTake(out _, out _));
         Assert.Equal((0, 4), (pool.Free, pool.Used));
     }
 
@@ -34,7 +34,7 @@ public sealed class BlockPoolTests
     public void A_block_with_two_owners_is_free_after_both_let_go()
     {
         var pool = new BlockPool(3);
-        pool.TryTake(out int block);
+        pool.TryTake(out int block, out _);
         pool.AddReference(block);
         pool.Release(block);
         Assert.Equal((1, 1), (pool.Used, pool.ReferencesOf(block)));
@@ -62,7 +62,7 @@ public sealed class BlockPoolTests
                 Request other = owners[random.Next(owners.Count)];
                 switch (random.Next(3))
                 {
-                    case 0 when request.BlockCount < request.Blocks.Length && pool.TryTake(out int block):
+                    case 0 when request.BlockCount < request.Blocks.Length && pool.TryTake(out int block, out _):
                         request.Blocks[request.BlockCount++] = block;
                         break;
                     case 1 when request.BlockCount > 0:
@@ -83,7 +83,7 @@ public sealed class BlockPoolTests
     public void The_invariants_notice_leaks_and_false_owners()
     {
         var pool = new BlockPool(4);
-        pool.TryTake(out int block);
+        pool.TryTake(out int block, out _);
         Assert.Contains($"block {block} has 0 owners", Broken(pool, []), StringComparison.Ordinal);
         Request owner = NewRequest(1);
         owner.Blocks[owner.BlockCount++] = block;
@@ -121,7 +121,7 @@ public sealed class BlockPoolTests
     private static int[] TakeAll(BlockPool pool)
     {
         List<int> taken = [];
-        while (pool.TryTake(out int block))
+        while (pool.TryTake(out int block, out _))
         {
             taken.Add(block);
         }

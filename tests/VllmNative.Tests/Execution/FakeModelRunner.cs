@@ -7,10 +7,14 @@ namespace VllmNative.Tests.Execution;
 /// A device in a few arrays. It applies plans as the real one does (row and table updates, last tokens, KV by slot), reads a
 /// request's tokens back through its block table, and says what <see cref="FakeLanguage"/> says. It refuses plans that break
 /// a rule, blocks that change hands while a step in flight uses them, and plans that change while they are in flight.
-/// Results appear when a step is collected, not before.
+/// Results appear when a step is collected, not before; block swaps happen later still. What a failed step or row computed is
+/// poisoned: whoever reads it says nonsense.
 /// </summary>
 internal sealed class FakeModelRunner : IModelRunner
 {
+    private const int Unwritten = -1;
+    private const int Poison = -2;
+
     private readonly int _maxSeqs;
     private readonly int _maxTokens;
     private readonly int _blockSize;
@@ -19,9 +23,12 @@ internal sealed class FakeModelRunner : IModelRunner
     private readonly int[] _lastToken;
     private readonly int[] _kv;
     private readonly bool[] _behind;
+    private readonly int[] _hostKv;
     private readonly Queue<Flight> _inFlight = new();
+    private readonly Queue<(long StepId, BlockSwap Swap)> _swaps = new();
+    private long _swapsDone;
 
-    internal FakeModelRunner(int maxStepsInFlight, int maxSeqs, int maxTokens, int numBlocks, int blockSize, int maxBlocks)
+    internal FakeModelRunner(int maxStepsInFlight, int maxSeqs, int maxTokens, int numBlocks, int blockSize, int maxBlocks, int hostBlocks = 0)
     {
         MaxStepsInFlight = maxStepsInFlight;
         _maxSeqs = maxSeqs;
@@ -32,6 +39,7 @@ internal sealed class FakeModelRunner : IModelRunner
         _lastToken = new int[maxSeqs];
         _kv = new int[numBlocks * blockSize];
         _behind = new bool[maxSeqs];
+        _hostKv = new int[hostBlocks * blockSize];
     }
 
     public int MaxStepsInFlight { get; }
@@ -44,6 +52,9 @@ internal sealed class FakeModelRunner : IModelRunner
 
     /// <summary>Called before a step is collected; may block.</summary>
     internal Action BeforeCollect { get; set; } = () => { };
+
+    /// <summary>How many steps later a swap has happened.</summary>
+    internal Func<int> SwapLag { get; set; } = () => 1;
 
     internal int StepsInFlight => _inFlight.Count;
 
@@ -65,18 +76,28 @@ internal sealed class FakeModelRunner : IModelRunner
 
         foreach (TableUpdate update in plan.TableUpdates.Span)
         {
-            Check(!_inFlight.Any(flight => flight.Blocks.Contains(update.Block)), $"block {update.Block} changes hands while a step in flight uses it");
             _tables[update.Row, update.Index] = update.Block;
-            Array.Fill(_kv, -1, update.Block * _blockSize, _blockSize);
+            // What lies behind the computed tokens is a fresh block; before them, one that somebody has filled.
+            if (update.Index * _blockSize >= _computed[update.Row])
+            {
+                CheckFree(update.Block);
+                Array.Fill(_kv, Unwritten, update.Block * _blockSize, _blockSize);
+            }
+        }
+
+        foreach (BlockCopy copy in plan.BlockCopies.Span)
+        {
+            CheckFree(copy.Destination);
+            Check(!plan.BlockCopies.Span.ToArray().Any(other => other.Destination == copy.Source), $"block {copy.Source} is read and written by the copies of a step");
+            Array.Copy(_kv, copy.Source * _blockSize, _kv, copy.Destination * _blockSize, _blockSize);
         }
 
         var flight = new Flight(plan, result, Fingerprint(plan), FailStep(plan));
-        foreach (StepRow row in plan.Rows.Span)
+        CheckRows(flight);
+        foreach (BlockSwap swap in plan.BlockSwaps.Span)
         {
-            for (int i = 0; i < (row.SequenceLength + _blockSize - 1) / _blockSize; i++)
-            {
-                Check(flight.Blocks.Add(_tables[row.Row, i]), $"block {_tables[row.Row, i]} has two owners");
-            }
+            Check(swap.ToHost ? !flight.Written.Contains(swap.DeviceBlock) : !flight.Blocks.Contains(swap.DeviceBlock), $"block {swap.DeviceBlock} is swapped by the step that uses it");
+            _swaps.Enqueue((plan.StepId, swap));
         }
 
         Compute(flight);
@@ -98,6 +119,8 @@ internal sealed class FakeModelRunner : IModelRunner
         }
 
         WriteLogprobs(flight);
+        FinishSwaps(flight.Plan.Rows.Count == 0 ? flight.Plan.StepId : flight.Plan.StepId - SwapLag());
+        result.SwapsDone = _swapsDone;
         return true;
     }
 
@@ -115,8 +138,54 @@ internal sealed class FakeModelRunner : IModelRunner
     {
         Check(plan.NumTokens <= _maxTokens && plan.TokenIds.Count <= _maxTokens, $"{plan.NumTokens} tokens, {_maxTokens} are the budget");
         Check(plan.Rows.Count <= _maxSeqs && plan.RowUpdates.Count <= _maxSeqs, $"{plan.Rows.Count} rows, {_maxSeqs} are the most");
-        Check(plan.TableUpdates.Count <= (_maxTokens / _blockSize) + (2 * _maxSeqs), $"{plan.TableUpdates.Count} table updates do not fit the buffers");
+        Check(plan.TableUpdates.Count <= (_maxTokens / _blockSize) + (2 * _maxSeqs) + _tables.GetLength(1), $"{plan.TableUpdates.Count} table updates do not fit the buffers");
         Check(plan.Rows.Span.ToArray().Select(row => row.Row).Distinct().Count() == plan.Rows.Count, "a request row stands twice in a plan");
+    }
+
+    // Who gets a block anew must be the only one who has anything to do with it.
+    private void CheckFree(int block)
+    {
+        Check(!_inFlight.Any(flight => flight.Blocks.Contains(block)), $"block {block} changes hands while a step in flight uses it");
+        Check(!_swaps.Any(swap => swap.Swap.DeviceBlock == block), $"block {block} changes hands while it is swapped");
+    }
+
+    private void CheckRows(Flight flight)
+    {
+        foreach (StepRow row in flight.Plan.Rows.Span)
+        {
+            for (int i = 0; i < (row.SequenceLength + _blockSize - 1) / _blockSize; i++)
+            {
+                int block = _tables[row.Row, i];
+                flight.Blocks.Add(block);
+                bool writes = i >= (row.SequenceLength - row.QueryLength) / _blockSize;
+                // Two may read a block at the same time, the copy and a row that shares it.
+                Check(!_swaps.Any(swap => swap.Swap.DeviceBlock == block && (writes || !swap.Swap.ToHost)), $"block {block} is used while it is swapped");
+                if (writes)
+                {
+                    Check(flight.Written.Add(block), $"block {block} is written by two rows");
+                }
+            }
+        }
+    }
+
+    private void FinishSwaps(long stepId)
+    {
+        while (_swaps.TryPeek(out (long StepId, BlockSwap Swap) next) && next.StepId <= stepId)
+        {
+            (int from, int to) = (next.Swap.DeviceBlock * _blockSize, next.Swap.HostBlock * _blockSize);
+            if (next.Swap.ToHost)
+            {
+                Array.Copy(_kv, from, _hostKv, to, _blockSize);
+            }
+            else
+            {
+                Array.Copy(_hostKv, to, _kv, from, _blockSize);
+            }
+
+            _swaps.Dequeue();
+        }
+
+        _swapsDone = Math.Max(_swapsDone, stepId);
     }
 
     private void Compute(Flight flight)
@@ -157,6 +226,14 @@ internal sealed class FakeModelRunner : IModelRunner
 
             logits += row.LogitCount;
             flight.Rows.Add((status, ids));
+            if (status != RowStatus.Ok || flight.Failure is not null)
+            {
+                for (int token = 0; token < row.QueryLength; token++)
+                {
+                    _kv[Slot(row.Row, _computed[row.Row] + token)] = Poison;
+                }
+            }
+
             // A step that fails does not come to its commit.
             _behind[row.Row] = flight.Failure is not null;
             _computed[row.Row] += row.QueryLength;
@@ -182,7 +259,7 @@ internal sealed class FakeModelRunner : IModelRunner
         for (int i = 0; i < tokens.Length; i++)
         {
             tokens[i] = _kv[Slot(row.Row, i)];
-            Check(tokens[i] >= 0, $"row {row.Row} reads position {i}, which nobody wrote");
+            Check(tokens[i] != Unwritten, $"row {row.Row} reads position {i}, which nobody wrote");
         }
 
         return tokens;
@@ -229,6 +306,16 @@ internal sealed class FakeModelRunner : IModelRunner
             hash.Add(update);
         }
 
+        foreach (BlockCopy copy in plan.BlockCopies.Span)
+        {
+            hash.Add(copy);
+        }
+
+        foreach (BlockSwap swap in plan.BlockSwaps.Span)
+        {
+            hash.Add(swap);
+        }
+
         foreach (SamplingUpdate update in plan.SamplingUpdates.Span)
         {
             foreach (int id in update.Tokens.Span)
@@ -243,6 +330,8 @@ internal sealed class FakeModelRunner : IModelRunner
     private sealed record Flight(StepPlan Plan, StepResult Result, int Fingerprint, Exception? Failure)
     {
         internal HashSet<int> Blocks { get; } = [];
+
+        internal HashSet<int> Written { get; } = [];
 
         internal List<(RowStatus Status, int[] Ids)> Rows { get; } = [];
     }

@@ -1,4 +1,5 @@
 using VllmNative.Cache;
+using VllmNative.Cache.Eviction;
 using VllmNative.Engine;
 using VllmNative.Outputs;
 using VllmNative.Requests;
@@ -19,17 +20,34 @@ internal sealed class SchedulerHarness : IDisposable
     private long _nextId;
     private long _stepId;
 
-    internal SchedulerHarness(int numBlocks = 64, int blockSize = 4, int maxSeqs = 4, int budget = 64, int threshold = 0, int stepsInFlight = 1)
+    internal SchedulerHarness(
+        int numBlocks = 64,
+        int blockSize = 4,
+        int maxSeqs = 4,
+        int budget = 64,
+        int threshold = 0,
+        int stepsInFlight = 1,
+        bool prefixCaching = false,
+        string eviction = EvictionPolicies.Default,
+        SchedulerSetup? setup = null,
+        int staticRowTokens = 0)
     {
-        _limits = new SchedulerLimits(maxSeqs, budget, threshold, maxSeqs);
-        Pool = new BlockPool(numBlocks);
-        Scheduler = new Scheduler(_limits, new KvCacheManager(Pool, blockSize));
-        Device = new FakeModelRunner(stepsInFlight, maxSeqs, budget, numBlocks, blockSize, maxBlocks: numBlocks);
+        _limits = new SchedulerLimits(maxSeqs, budget, threshold, maxSeqs)
+        {
+            MaxTableUpdates = (budget / blockSize) + (2 * maxSeqs) + numBlocks,
+            StaticRowTokens = staticRowTokens,
+        };
+        Pool = new BlockPool(numBlocks, eviction);
+        Prefixes = prefixCaching ? new PrefixCache(Pool, 0, blockSize) : null;
+        Scheduler = new Scheduler(_limits, new KvCacheManager(Pool, blockSize, Prefixes), setup);
+        Device = new FakeModelRunner(stepsInFlight, maxSeqs, budget, numBlocks, blockSize, maxBlocks: numBlocks, hostBlocks: setup?.SwapBlocks ?? 0);
         BlockSize = blockSize;
         _committer = new StepCommitter(Scheduler, _pump);
     }
 
     internal BlockPool Pool { get; }
+
+    internal PrefixCache? Prefixes { get; }
 
     internal Scheduler Scheduler { get; }
 
@@ -42,11 +60,30 @@ internal sealed class SchedulerHarness : IDisposable
     /// <summary>Requests that the last scheduled step took in.</summary>
     internal List<Request> Admitted { get; } = [];
 
-    internal Request Add(int[] prompt, int maxTokens, SamplingParams? parameters = null, int[]? stopIds = null)
+    internal Request Add(
+        int[] prompt, int maxTokens, SamplingParams? parameters = null, int[]? stopIds = null, RequestScheduling? scheduling = null, double queuedAt = 0)
     {
-        var request = new Request(++_nextId, prompt, parameters ?? SamplingParams.Greedy, maxTokens, stopIds ?? [], BlockSize, seed: 7);
-        Requests.Add(request);
+        Request request = Create(prompt, maxTokens, parameters, stopIds, scheduling, queuedAt);
         Scheduler.Add(request);
+        return request;
+    }
+
+    /// <summary>Forks a running request: the child begins with the parent's tokens so far.</summary>
+    internal Request Fork(Request parent, int maxTokens, int extraToken)
+    {
+        Request fork = Create([.. parent.Tokens.Span, extraToken], maxTokens, null, null, parent.Scheduling, parent.QueuedAt);
+        Scheduler.Fork(parent, fork);
+        return fork;
+    }
+
+    private Request Create(int[] prompt, int maxTokens, SamplingParams? parameters, int[]? stopIds, RequestScheduling? scheduling, double queuedAt)
+    {
+        var request = new Request(++_nextId, prompt, parameters ?? SamplingParams.Greedy, maxTokens, stopIds ?? [], BlockSize, seed: 7)
+        {
+            Scheduling = scheduling ?? new RequestScheduling(),
+            QueuedAt = queuedAt,
+        };
+        Requests.Add(request);
         return request;
     }
 
@@ -60,7 +97,7 @@ internal sealed class SchedulerHarness : IDisposable
             return null;
         }
 
-        var plan = new StepPlan(_limits.MaxNumSeqs, _limits.MaxNumBatchedTokens) { StepId = ++_stepId };
+        var plan = new StepPlan(_limits.MaxNumSeqs, _limits.MaxNumBatchedTokens) { StepId = _stepId + 1 };
         var result = new StepResult(_limits.MaxNumSeqs);
         Admitted.Clear();
         Scheduler.Schedule(plan, Admitted);
@@ -70,6 +107,7 @@ internal sealed class SchedulerHarness : IDisposable
             return null;
         }
 
+        _stepId++;
         Device.Submit(plan, result);
         _inFlight.Enqueue((plan, result));
         CheckTables();
@@ -121,8 +159,18 @@ internal sealed class SchedulerHarness : IDisposable
             Assert.True(++turns <= mostTurns, $"no end after {mostTurns} turns: {Scheduler.RunningCount} running, {Scheduler.WaitingCount} waiting");
         }
 
-        Assert.False(Scheduler.HasWork, "requests wait, but nothing is computed");
+        Assert.False(
+            Scheduler.HasWork,
+            "requests wait, but nothing is computed: " + string.Join("; ", Scheduler.Owners.Select(request =>
+                $"{request.Id} {request.Status} tokens {request.Length} of {request.Scheduled} blocks {request.BlockCount} host {request.HostBlockCount} {request.InTransfer} {request.Overtaken} {request.Yields}"))
+            + $"; free {Pool.Free}");
         return turns;
+    }
+
+    internal void ResetPrefixCache()
+    {
+        Scheduler.ResetPrefixCache();
+        CheckInvariants();
     }
 
     internal static int[] OutputOf(Request request) => request.Tokens.Span[request.PromptLength..].ToArray();
@@ -133,7 +181,7 @@ internal sealed class SchedulerHarness : IDisposable
 
     private void CheckInvariants()
     {
-        CacheInvariants.Check(Pool, Scheduler.Owners);
+        CacheInvariants.Check(Pool, Scheduler.Owners, Prefixes);
         Assert.True(Scheduler.RunningCount <= _limits.MaxNumSeqs);
         int[] rows = [.. Scheduler.Owners.Where(request => request.Row >= 0).Select(request => request.Row)];
         Assert.Equal(rows.Length, rows.Distinct().Count());
@@ -146,7 +194,13 @@ internal sealed class SchedulerHarness : IDisposable
 
         foreach (Request request in Scheduler.Waiting)
         {
-            Assert.Equal((0, -1, 0), (request.BlockCount, request.Row, request.StepsInFlight));
+            Assert.Equal((-1, 0), (request.Row, request.StepsInFlight));
+        }
+
+        if (Scheduler.Swap is { } swap)
+        {
+            int[] host = [.. Scheduler.Owners.SelectMany(request => request.HostBlocks.Take(request.HostBlockCount))];
+            Assert.Equal((swap.Host.Used, host.Length), (host.Length, host.Distinct().Count()));
         }
     }
 

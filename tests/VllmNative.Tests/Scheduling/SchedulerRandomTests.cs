@@ -1,4 +1,7 @@
+using VllmNative.Cache.Eviction;
 using VllmNative.Requests;
+using VllmNative.Scheduling;
+using VllmNative.Scheduling.Policies;
 using VllmNative.Steps;
 using VllmNative.Tests.Execution;
 using Xunit;
@@ -8,23 +11,24 @@ namespace VllmNative.Tests.Scheduling;
 /// <summary>Seeded random lives of a scheduler; the harness and the fake device check every turn.</summary>
 public sealed class SchedulerRandomTests
 {
+    private static readonly string[] Policies = [.. SchedulingPolicies.Names];
+
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    public void Any_sequence_of_operations_keeps_the_invariants_and_every_token(int stepsInFlight)
+    [InlineData(1, 0)]
+    [InlineData(1, 1)]
+    [InlineData(2, 0)]
+    [InlineData(2, 1)]
+    public void Any_sequence_of_operations_keeps_the_invariants_and_every_token(int stepsInFlight, int part)
     {
-        long preemptions = 0;
-        int finished = 0;
-        int aborted = 0;
-        for (int seed = 0; seed < 150; seed++)
+        const int lives = 200;
+        Events all = default;
+        for (int seed = part * lives; seed < (part + 1) * lives; seed++)
         {
             try
             {
                 using var life = new Life(seed, stepsInFlight);
                 life.Live(operations: 120);
-                preemptions += life.Preemptions;
-                finished += life.Finished;
-                aborted += life.Aborted;
+                all += life.Events;
             }
             catch (Exception error)
             {
@@ -33,7 +37,16 @@ public sealed class SchedulerRandomTests
         }
 
         // The lives were eventful.
-        Assert.True(preemptions > 500 && finished > 2000 && aborted > 200, $"{preemptions} preemptions, {finished} finished, {aborted} aborted");
+        Assert.True(
+            all is { Preemptions: > 3000, Finished: > 4000, Aborted: > 800, Swaps: > 500, HitTokens: > 5000, Evictions: > 20_000, Forks: > 100, Failures: > 400 },
+            all.ToString());
+    }
+
+    private readonly record struct Events(long Preemptions, int Finished, int Aborted, long Swaps, long HitTokens, long Evictions, int Forks, int Failures)
+    {
+        public static Events operator +(Events a, Events b) => new(
+            a.Preemptions + b.Preemptions, a.Finished + b.Finished, a.Aborted + b.Aborted, a.Swaps + b.Swaps,
+            a.HitTokens + b.HitTokens, a.Evictions + b.Evictions, a.Forks + b.Forks, a.Failures + b.Failures);
     }
 
     private sealed class Life : IDisposable
@@ -42,6 +55,10 @@ public sealed class SchedulerRandomTests
         private readonly SchedulerHarness _harness;
         private readonly HashSet<Request> _disturbed = [];
         private readonly int _longest;
+        private int _aborted;
+        private int _forks;
+        private int _failures;
+        private double _now;
 
         internal Life(int seed, int stepsInFlight)
         {
@@ -50,16 +67,38 @@ public sealed class SchedulerRandomTests
             int numBlocks = _random.Next(5, 30);
             int maxSeqs = _random.Next(1, 7);
             _longest = (numBlocks - 1) * blockSize;
-            _harness = new SchedulerHarness(numBlocks, blockSize, maxSeqs, _random.Next(maxSeqs, 40), _random.Next(3) == 0 ? _random.Next(1, 9) : 0, stepsInFlight);
+            bool isStatic = _random.Next(10) == 0;
+            var setup = new SchedulerSetup
+            {
+                Policy = SchedulingPolicies.Create(Policies[_random.Next(Policies.Length)]),
+                Preemption = (PreemptionMode)_random.Next(3),
+                SwapBlocks = _random.Next(2) * _random.Next(1, 30),
+            };
+            _harness = new SchedulerHarness(
+                numBlocks,
+                blockSize,
+                maxSeqs,
+                _random.Next(maxSeqs, 40),
+                _random.Next(3) == 0 ? _random.Next(1, 9) : 0,
+                stepsInFlight,
+                prefixCaching: !isStatic && _random.Next(4) != 0,
+                EvictionPolicies.Names[_random.Next(EvictionPolicies.Names.Count)],
+                setup,
+                isStatic ? _longest : 0);
             _harness.Device.FailRow = (plan, row) => _random.Next(400) == 0 ? Disturb(plan, row, RowStatus.NotANumber) : RowStatus.Ok;
             _harness.Device.FailStep = FailStep;
+            _harness.Device.SwapLag = () => _random.Next(3);
         }
 
-        internal long Preemptions => _harness.Scheduler.Preemptions;
-
-        internal int Finished => _harness.Requests.Count - _disturbed.Count;
-
-        internal int Aborted { get; private set; }
+        internal Events Events => new(
+            _harness.Scheduler.Preemptions,
+            _harness.Requests.Count - _disturbed.Count,
+            _aborted,
+            _harness.Scheduler.Swap?.SwappedIn ?? 0,
+            _harness.Prefixes?.Stats.Hits ?? 0,
+            _harness.Pool.Evictions,
+            _forks,
+            _failures);
 
         internal void Live(int operations)
         {
@@ -71,7 +110,7 @@ public sealed class SchedulerRandomTests
                         Add();
                         break;
                     case 3 when _harness.Requests.Count > 0:
-                        Abort(_harness.Requests[_random.Next(_harness.Requests.Count)]);
+                        Disturbance(_harness.Requests[_random.Next(_harness.Requests.Count)]);
                         break;
                     default:
                         _harness.Turn();
@@ -79,8 +118,15 @@ public sealed class SchedulerRandomTests
                 }
             }
 
-            _harness.Drain(mostTurns: 200 + (4 * _harness.Requests.Sum(request => request.PromptLength + request.MaxTokens)));
+            _harness.Drain(mostTurns: 200 + (8 * _harness.Requests.Sum(request => request.PromptLength + request.MaxTokens)));
             Assert.Equal(0, _harness.Pool.Used);
+            Assert.Equal(0, _harness.Scheduler.Swap?.Host.Used ?? 0);
+            if (_harness.Prefixes is { } prefixes)
+            {
+                prefixes.Reset([]);
+                Assert.Equal((0, 0, 0), (prefixes.Index.Count, prefixes.Roots, _harness.Pool.Cached));
+            }
+
             Assert.All(_harness.Requests, Check);
         }
 
@@ -99,15 +145,41 @@ public sealed class SchedulerRandomTests
                 Logprobs = _random.Next(4) == 0 ? _random.Next(4) : null,
             };
             int[] stops = _random.Next(2) == 0 ? [] : [.. Enumerable.Range(0, 3).Select(_ => _random.Next(FakeLanguage.Vocabulary)).Distinct().Order()];
-            _harness.Add(FakeLanguage.Prompt(_random.Next(), prompt), maxTokens, parameters, stops);
+            // Some prompts begin alike.
+            int[] ids = FakeLanguage.Prompt(_random.Next(3), prompt);
+            int own = _random.Next(prompt + 1);
+            FakeLanguage.Prompt(_random.Next(), own).CopyTo(ids, prompt - own);
+            var scheduling = new RequestScheduling
+            {
+                Priority = _random.Next(-2, 3),
+                User = _random.Next(3) == 0 ? null : $"user {_random.Next(3)}",
+                CacheSalt = _random.Next(4) == 0 ? $"salt {_random.Next(2)}" : null,
+                SkipReadingPrefixCache = _random.Next(8) == 0,
+            };
+            _harness.Add(ids, maxTokens, parameters, stops, scheduling, queuedAt: _now += _random.Next(5));
         }
 
-        private void Abort(Request request)
+        private void Disturbance(Request request)
         {
-            if (request.Status != RequestStatus.Finished)
+            if (request.Status == RequestStatus.Finished)
+            {
+                return;
+            }
+
+            int room = _longest - request.Length;
+            if (request.Status == RequestStatus.Running && !request.Retracted && room > 0 && _random.Next(2) == 0)
+            {
+                _harness.Fork(request, _random.Next(1, Math.Min(room, 10) + 1), _random.Next(FakeLanguage.Vocabulary));
+                _forks++;
+            }
+            else if (_random.Next(8) == 0)
+            {
+                _harness.ResetPrefixCache();
+            }
+            else
             {
                 _disturbed.Add(request);
-                Aborted++;
+                _aborted++;
                 _harness.End(request);
             }
         }
@@ -115,6 +187,7 @@ public sealed class SchedulerRandomTests
         private RowStatus Disturb(StepPlan plan, int row, RowStatus status)
         {
             _disturbed.Add(_harness.Scheduler.RequestAt(plan.Rows[row].Row));
+            _failures++;
             return status;
         }
 

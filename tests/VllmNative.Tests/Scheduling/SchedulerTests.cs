@@ -69,18 +69,34 @@ public sealed class SchedulerTests
     }
 
     [Fact]
-    public void The_head_of_the_queue_is_never_overtaken()
+    public void A_request_that_does_not_fit_is_passed_a_bounded_number_of_times()
     {
-        using var harness = new SchedulerHarness(numBlocks: 9, blockSize: 4);
-        Request running = harness.Add(promptLength: 17, maxTokens: 4);
+        using var harness = new SchedulerHarness(numBlocks: 9, blockSize: 4, maxSeqs: 2);
+        Request running = harness.Add(promptLength: 17, maxTokens: 12);
+        harness.Step();
+        // 5 of 8 blocks are used: the large prompt does not fit, the small ones do, two at a time.
+        Request large = harness.Add(promptLength: 16, maxTokens: 2);
+        List<Request> small = [.. Enumerable.Range(0, 24).Select(_ => harness.Add(promptLength: 1, maxTokens: 1))];
+        harness.Drain();
+        int passed = small.Count(request => request.Timings.LastToken < large.Timings.FirstToken);
+        Assert.InRange(passed, 1, 16);
+        Assert.All(small.Append(large).Append(running), request => Assert.Equal(RequestStatus.Finished, request.Status));
+    }
+
+    [Fact]
+    public void Nobody_passes_a_request_any_more_that_was_passed_as_often_as_may_be()
+    {
+        using var harness = new SchedulerHarness(numBlocks: 9, blockSize: 4, maxSeqs: 2);
+        harness.Add(promptLength: 17, maxTokens: 12);
         harness.Step();
         Request large = harness.Add(promptLength: 16, maxTokens: 2);
-        Request small = harness.Add(promptLength: 2, maxTokens: 2);
-        // 5 of 8 blocks are used: the large prompt does not fit, the small one would.
+        large.Overtaken = 16;
+        Request small = harness.Add(promptLength: 1, maxTokens: 1);
         harness.Step();
         Assert.Equal((RequestStatus.Waiting, RequestStatus.Waiting), (large.Status, small.Status));
-        harness.Drain();
-        Assert.All([running, large, small], request => Assert.Equal(RequestStatus.Finished, request.Status));
+        large.Overtaken = 15;
+        harness.Step();
+        Assert.Equal((RequestStatus.Waiting, RequestStatus.Finished, 16), (large.Status, small.Status, large.Overtaken));
     }
 
     [Fact]

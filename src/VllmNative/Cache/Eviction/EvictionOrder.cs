@@ -1,0 +1,40 @@
+namespace VllmNative.Cache.Eviction;
+
+/// <summary>
+/// Which of the cached blocks that nobody owns gives way first. A sequence's last blocks must not outlive its first ones: they
+/// can only be found through them. Owners are released last block first, so it is enough that equals leave as they came.
+/// </summary>
+internal abstract class EvictionOrder
+{
+    internal abstract int Count { get; }
+
+    /// <summary>The block that gives way next; -1 when there is none.</summary>
+    internal abstract int First { get; }
+
+    /// <summary>A cached block has lost its last owner.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="chainBlocks">Blocks of the sequence that it was part of: what is lost, in the end, when it goes.</param>
+    internal abstract void Add(int block, int chainBlocks);
+
+    /// <summary>As <see cref="Add"/>, but next to give way.</summary>
+    internal abstract void AddFirst(int block);
+
+    /// <summary>Takes a block out: it was hit, or it leaves the cache.</summary>
+    internal abstract void Remove(int block);
+
+    /// <summary>A request found the block in the cache.</summary>
+    internal virtual void NoteHit(int block)
+    {
+    }
+
+    /// <summary>The block's content is another from now on.</summary>
+    internal virtual void NoteNew(int block)
+    {
+    }
+
+    /// <summary>Blocks that give way soon, roughly in their order.</summary>
+    /// <returns>How many were written.</returns>
+    internal abstract int Peek(Span<int> blocks);
+
+    internal abstract IEnumerable<int> Blocks();
+}

@@ -1,0 +1,38 @@
+namespace VllmNative.Cache.Eviction;
+
+/// <summary>Lowest score first.</summary>
+internal abstract class ScoredEviction(int blocks) : EvictionOrder
+{
+    private readonly BlockHeap _heap = new(blocks);
+
+    internal sealed override int Count => _heap.Count;
+
+    internal sealed override int First => _heap.First;
+
+    internal sealed override void Add(int block, int chainBlocks) => _heap.Add(block, ScoreOf(block, chainBlocks));
+
+    internal sealed override void AddFirst(int block) => _heap.AddFirst(block);
+
+    internal sealed override void Remove(int block)
+    {
+        Leaving(block, _heap.ScoreOf(block), block == _heap.First);
+        _heap.Remove(block);
+    }
+
+    internal sealed override int Peek(Span<int> blocks)
+    {
+        int count = Math.Min(blocks.Length, _heap.Count);
+        _heap.Blocks[..count].CopyTo(blocks);
+        return count;
+    }
+
+    internal sealed override IEnumerable<int> Blocks() => _heap.Blocks.ToArray();
+
+    /// <summary>The block's worth at the moment at which it loses its last owner.</summary>
+    protected abstract double ScoreOf(int block, int chainBlocks);
+
+    /// <summary>The block is taken out.</summary>
+    protected virtual void Leaving(int block, double score, bool first)
+    {
+    }
+}

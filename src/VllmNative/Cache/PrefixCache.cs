@@ -1,0 +1,188 @@
+using VllmNative.Requests;
+
+namespace VllmNative.Cache;
+
+/// <summary>
+/// Lets requests share the blocks of their common beginnings. Only full blocks are known, each from the moment at which the
+/// step that fills it is scheduled: the device computes steps in order, so a later one finds it filled.
+/// </summary>
+internal sealed class PrefixCache
+{
+    private readonly BlockPool _pool;
+    private readonly PrefixIndex _index;
+    private readonly int _blockSize;
+    private readonly Dictionary<PrefixKey, PrefixRoot> _roots = [];
+    private readonly Dictionary<long, PrefixRoot> _rootsById = [];
+    private long _queries;
+    private long _hits;
+
+    /// <param name="pool">The device's blocks.</param>
+    /// <param name="hostBlocks">Blocks of the host's tier.</param>
+    /// <param name="blockSize">Tokens in a block.</param>
+    internal PrefixCache(BlockPool pool, int hostBlocks, int blockSize)
+    {
+        _pool = pool;
+        _index = new PrefixIndex(pool.Total, hostBlocks, blockSize);
+        _blockSize = blockSize;
+    }
+
+    internal PrefixIndex Index => _index;
+
+    /// <summary>Beginnings that requests or blocks refer to; for tests.</summary>
+    internal int Roots => _roots.Count;
+
+    internal PrefixCacheStats Stats => new(Volatile.Read(ref _queries), Volatile.Read(ref _hits));
+
+    /// <summary>Hashes a new request's prompt; on the caller's thread, so that the engine's only looks up.</summary>
+    internal static void HashPrompt(Request request, int blockSize)
+    {
+        ReadOnlySpan<int> tokens = request.Tokens.Span[..request.PromptLength];
+        for (int block = 0; (block + 1) * blockSize <= tokens.Length; block++)
+        {
+            request.BlockHashes[block] = TokenHash.Of(tokens.Slice(block * blockSize, blockSize));
+            request.HashedBlocks = block + 1;
+        }
+    }
+
+    /// <summary>Finds out where the request's sequence begins.</summary>
+    internal void Enter(Request request)
+    {
+        var key = new PrefixKey(0, request.Scheduling.CacheSalt);
+        if (!_roots.TryGetValue(key, out PrefixRoot? root))
+        {
+            root = new PrefixRoot(key, _index.NewId());
+            _roots.Add(key, root);
+            _rootsById.Add(root.Id, root);
+        }
+
+        root.Users++;
+        request.PrefixRoot = root.Id;
+        Restart(request);
+    }
+
+    /// <summary>The request has ended.</summary>
+    internal void Leave(Request request)
+    {
+        PrefixRoot root = _rootsById[request.PrefixRoot];
+        root.Users--;
+        request.PrefixRoot = 0;
+        ForgetIfUnused(root);
+    }
+
+    /// <summary>The request holds no block any more.</summary>
+    internal static void Restart(Request request) => (request.NodeCount, request.LastNode) = (0, request.PrefixRoot);
+
+    /// <summary>Finds the longest known beginning of a request. At least one token is left to compute, since its logits are wanted.</summary>
+    /// <param name="request">It holds no blocks.</param>
+    /// <param name="nodes">Receives the nodes, in order.</param>
+    /// <returns>How many.</returns>
+    internal int Match(Request request, int[] nodes)
+    {
+        int most = Math.Min((request.Length - 1) / _blockSize, nodes.Length);
+        ReadOnlySpan<int> tokens = request.Tokens.Span;
+        long parent = request.PrefixRoot;
+        int found = 0;
+        while (found < most)
+        {
+            int node = _index.Find(parent, HashOf(request, found), tokens.Slice(found * _blockSize, _blockSize));
+            if (node == PrefixIndex.None)
+            {
+                break;
+            }
+
+            nodes[found++] = node;
+            parent = _index.IdOf(node);
+        }
+
+        return found;
+    }
+
+    /// <summary>Counts a lookup, once for each request.</summary>
+    internal void Count(int queried, int found)
+    {
+        Volatile.Write(ref _queries, _queries + queried);
+        Volatile.Write(ref _hits, _hits + found);
+    }
+
+    /// <summary>Makes the request's full blocks known, as far as their tokens are known and steps that fill them are scheduled.</summary>
+    internal void Register(Request request)
+    {
+        int full = Math.Min(request.Scheduled, request.Length) / _blockSize;
+        while (request.NodeCount < full)
+        {
+            int block = request.NodeCount;
+            ReadOnlySpan<int> tokens = request.Tokens.Span.Slice(block * _blockSize, _blockSize);
+            ulong hash = HashOf(request, block);
+            int node = _index.Find(request.LastNode, hash, tokens);
+            bool indexed = _pool.IsIndexed(request.Blocks[block]);
+            if (node == PrefixIndex.None && indexed)
+            {
+                // The block is known as something else, since before a reset: what follows stays unknown.
+                return;
+            }
+
+            if (node == PrefixIndex.None)
+            {
+                node = _index.Add(request.LastNode, hash, tokens, block == 0 ? _rootsById[request.PrefixRoot] : null);
+            }
+
+            // Whoever computes the same at the same time keeps a block of its own, which the index does not know.
+            if (!indexed && _index.DeviceBlockOf(node) == PrefixIndex.None)
+            {
+                _index.SetDeviceBlock(node, request.Blocks[block]);
+                _pool.SetIndexed(request.Blocks[block]);
+            }
+
+            (request.LastNode, request.NodeCount) = (_index.IdOf(node), block + 1);
+        }
+    }
+
+    /// <summary>The pool has given a cached block to somebody else.</summary>
+    internal void Evicted(int block) => ForgetIfUnused(_index.DropDeviceBlock(block));
+
+    /// <summary>What the block holds is not what the index says, or nobody shall find it any more.</summary>
+    internal void Forget(int block)
+    {
+        if (_pool.IsIndexed(block))
+        {
+            _pool.ClearIndexed(block);
+            ForgetIfUnused(_index.DropDeviceBlock(block));
+        }
+    }
+
+    /// <summary>Forgets all device blocks. Requests that run keep theirs, and what they fill from here on stays unknown.</summary>
+    /// <param name="running">Whoever holds blocks.</param>
+    internal void Reset(IEnumerable<Request> running)
+    {
+        for (int block = 1; block < _pool.Total; block++)
+        {
+            Forget(block);
+        }
+
+        foreach (Request request in running.Where(request => request.NodeCount > 0))
+        {
+            // Behind an id that nobody has nothing is found.
+            request.LastNode = _index.NewId();
+        }
+    }
+
+    internal void ForgetIfUnused(PrefixRoot? root)
+    {
+        if (root is { Users: 0 })
+        {
+            _roots.Remove(root.Key);
+            _rootsById.Remove(root.Id);
+        }
+    }
+
+    private ulong HashOf(Request request, int block)
+    {
+        while (request.HashedBlocks <= block)
+        {
+            int next = request.HashedBlocks++;
+            request.BlockHashes[next] = TokenHash.Of(request.Tokens.Span.Slice(next * _blockSize, _blockSize));
+        }
+
+        return request.BlockHashes[block];
+    }
+}

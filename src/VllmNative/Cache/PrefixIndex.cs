@@ -1,0 +1,186 @@
+using System.Diagnostics;
+
+namespace VllmNative.Cache;
+
+/// <summary>
+/// Finds blocks by what they hold. A node stands for the tokens of one block behind a certain other node; its id is never
+/// reused, and tokens are compared, so that neither a collision nor a parent that is gone can give a wrong block. A node
+/// lives as long as a copy of its block does, on the device or in host memory. Nothing is allocated after construction.
+/// </summary>
+internal sealed class PrefixIndex
+{
+    internal const int None = -1;
+
+    private readonly int _blockSize;
+    private readonly int[] _buckets;
+    private readonly int[] _next;
+    private readonly ulong[] _keys;
+    private readonly long[] _ids;
+    private readonly long[] _parents;
+    private readonly int[] _tokens;
+    private readonly int[] _deviceBlocks;
+    private readonly int[] _hostBlocks;
+    private readonly PrefixRoot?[] _roots;
+    private readonly int[] _ofDeviceBlock;
+    private readonly int[] _ofHostBlock;
+    private int _unused;
+    private long _lastId;
+
+    /// <param name="deviceBlocks">Blocks of the device's pool.</param>
+    /// <param name="hostBlocks">Blocks of the host's pool.</param>
+    /// <param name="blockSize">Tokens in a block.</param>
+    internal PrefixIndex(int deviceBlocks, int hostBlocks, int blockSize)
+    {
+        int nodes = deviceBlocks + hostBlocks;
+        _blockSize = blockSize;
+        _buckets = new int[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)(2 * nodes))];
+        _next = new int[nodes];
+        _keys = new ulong[nodes];
+        _ids = new long[nodes];
+        _parents = new long[nodes];
+        _tokens = new int[nodes * blockSize];
+        _deviceBlocks = new int[nodes];
+        _hostBlocks = new int[nodes];
+        _roots = new PrefixRoot?[nodes];
+        _ofDeviceBlock = new int[deviceBlocks];
+        _ofHostBlock = new int[hostBlocks];
+        Array.Fill(_buckets, None);
+        Array.Fill(_ofDeviceBlock, None);
+        Array.Fill(_ofHostBlock, None);
+        for (int node = 0; node < nodes; node++)
+        {
+            _next[node] = node + 1 < nodes ? node + 1 : None;
+        }
+    }
+
+    /// <summary>Nodes that can be found.</summary>
+    internal int Count { get; private set; }
+
+    /// <summary>A number for a root or a node, given out once.</summary>
+    internal long NewId() => ++_lastId;
+
+    internal long IdOf(int node) => _ids[node];
+
+    internal long ParentOf(int node) => _parents[node];
+
+    internal ReadOnlySpan<int> TokensOf(int node) => _tokens.AsSpan(node * _blockSize, _blockSize);
+
+    /// <summary>The device's copy; -1 = none.</summary>
+    internal int DeviceBlockOf(int node) => _deviceBlocks[node];
+
+    /// <summary>The host's copy; -1 = none.</summary>
+    internal int HostBlockOf(int node) => _hostBlocks[node];
+
+    internal int OfDeviceBlock(int block) => _ofDeviceBlock[block];
+
+    internal int OfHostBlock(int block) => _ofHostBlock[block];
+
+    /// <summary>The node of these tokens behind a parent; -1 = not known.</summary>
+    /// <param name="parent">Id of the node before, or of the root.</param>
+    /// <param name="hash"><see cref="TokenHash.Of"/> the tokens.</param>
+    /// <param name="tokens">One block of tokens.</param>
+    internal int Find(long parent, ulong hash, ReadOnlySpan<int> tokens)
+    {
+        ulong key = TokenHash.Behind(parent, hash);
+        for (int node = _buckets[Bucket(key)]; node != None; node = _next[node])
+        {
+            if (_keys[node] == key && _parents[node] == parent && tokens.SequenceEqual(TokensOf(node)))
+            {
+                return node;
+            }
+        }
+
+        return None;
+    }
+
+    /// <summary>Adds a node that is not known yet; give it a block next.</summary>
+    /// <param name="parent">Id of the node before, or of the root.</param>
+    /// <param name="hash"><see cref="TokenHash.Of"/> the tokens.</param>
+    /// <param name="tokens">One block of tokens.</param>
+    /// <param name="root">For a first block, the root.</param>
+    internal int Add(long parent, ulong hash, ReadOnlySpan<int> tokens, PrefixRoot? root)
+    {
+        int node = _unused;
+        Debug.Assert(node != None, "every node has a block, so nodes cannot run out");
+        _unused = _next[node];
+        ulong key = TokenHash.Behind(parent, hash);
+        (_keys[node], _ids[node], _parents[node], _deviceBlocks[node], _hostBlocks[node], _roots[node]) = (key, NewId(), parent, None, None, root);
+        tokens.CopyTo(_tokens.AsSpan(node * _blockSize));
+        int bucket = Bucket(key);
+        _next[node] = _buckets[bucket];
+        _buckets[bucket] = node;
+        Count++;
+        if (root is not null)
+        {
+            root.Users++;
+        }
+
+        return node;
+    }
+
+    internal void SetDeviceBlock(int node, int block)
+    {
+        _deviceBlocks[node] = block;
+        _ofDeviceBlock[block] = node;
+    }
+
+    internal void SetHostBlock(int node, int block)
+    {
+        _hostBlocks[node] = block;
+        _ofHostBlock[block] = node;
+    }
+
+    /// <summary>The device's copy is gone; without another one so is the node.</summary>
+    /// <returns>The root that it was a first block of, when it is gone.</returns>
+    internal PrefixRoot? DropDeviceBlock(int block)
+    {
+        int node = _ofDeviceBlock[block];
+        _ofDeviceBlock[block] = None;
+        _deviceBlocks[node] = None;
+        return _hostBlocks[node] == None ? Remove(node) : null;
+    }
+
+    /// <summary>The host's copy is gone; without another one so is the node.</summary>
+    /// <returns>The root that it was a first block of, when it is gone.</returns>
+    internal PrefixRoot? DropHostBlock(int block)
+    {
+        int node = _ofHostBlock[block];
+        _ofHostBlock[block] = None;
+        _hostBlocks[node] = None;
+        return _deviceBlocks[node] == None ? Remove(node) : null;
+    }
+
+    private PrefixRoot? Remove(int node)
+    {
+        int bucket = Bucket(_keys[node]);
+        if (_buckets[bucket] == node)
+        {
+            _buckets[bucket] = _next[node];
+        }
+        else
+        {
+            int before = _buckets[bucket];
+            while (_next[before] != node)
+            {
+                before = _next[before];
+            }
+
+            _next[before] = _next[node];
+        }
+
+        _next[node] = _unused;
+        _unused = node;
+        _ids[node] = 0;
+        Count--;
+        PrefixRoot? root = _roots[node];
+        _roots[node] = null;
+        if (root is not null)
+        {
+            root.Users--;
+        }
+
+        return root;
+    }
+
+    private int Bucket(ulong key) => (int)(key & (ulong)(_buckets.Length - 1));
+}

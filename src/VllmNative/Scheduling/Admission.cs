@@ -1,0 +1,230 @@
+using System.Diagnostics;
+using VllmNative.Cache;
+using VllmNative.Requests;
+using VllmNative.Scheduling.Policies;
+using VllmNative.Steps;
+
+namespace VllmNative.Scheduling;
+
+/// <summary>
+/// Takes waiting requests in, by rank. One that does not fit may be overtaken by later ones that do, a bounded number of
+/// times: then nobody passes it, and what comes free adds up until it fits.
+/// </summary>
+internal sealed class Admission
+{
+    // A step looks no further than so many requests that do not fit.
+    private const int MostPassed = 16;
+
+    private readonly SchedulerLimits _limits;
+    private readonly KvCacheManager _cache;
+    private readonly SchedulingPolicy _policy;
+    private readonly RunningRequests _running;
+    private readonly WaitingQueue _waiting;
+    private readonly SwapSpace? _swap;
+    private readonly StaticBatch? _static;
+    private readonly int[] _matched;
+    private readonly List<Request> _passed = [];
+
+    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap)
+    {
+        (_limits, _cache, _policy, _running, _waiting, _swap) = (limits, cache, policy, running, waiting, swap);
+        _static = limits.StaticRowTokens > 0 ? new StaticBatch(limits.MaxNumSeqs, (cache.Pool.Total - 1) / cache.BlocksFor(limits.StaticRowTokens)) : null;
+        _matched = new int[cache.Prefixes is null ? 0 : cache.Pool.Total];
+    }
+
+    /// <summary>Tokens of a request that a step computes, within the step's budget.</summary>
+    internal int ChunkOf(Request request, int budget)
+    {
+        // Steps in flight bring all that it may generate.
+        if (request.OutputLength + request.Pending >= request.MaxTokens)
+        {
+            return 0;
+        }
+
+        int tokens = Math.Min(request.Unscheduled, budget);
+        int threshold = _limits.LongPrefillTokenThreshold;
+        return threshold > 0 ? Math.Min(tokens, threshold) : tokens;
+    }
+
+    /// <summary>
+    /// Where the policy says so, running requests of the last ranks make way for the first waiting one, if that one does not fit
+    /// otherwise; an interruption counts as an overtaking.
+    /// </summary>
+    internal void ChooseYielding()
+    {
+        if (!_policy.Preempts)
+        {
+            return;
+        }
+
+        for (int i = 0; i < _running.Count; i++)
+        {
+            _running[i].Yields = false;
+        }
+
+        if (_waiting.First is not { InTransfer: false } first)
+        {
+            return;
+        }
+
+        int missing = BlocksMissing(first);
+        bool rows = _running.Full;
+        for (int i = _running.Count - 1; i >= 0 && (missing > 0 || rows); i--)
+        {
+            Request victim = _running[i];
+            if (!WaitingQueue.Before(first, victim) || victim.Overtaken >= _limits.MaxOvertakes)
+            {
+                break;
+            }
+
+            victim.Yields = true;
+            rows = false;
+            missing -= victim.BlockCount;
+        }
+    }
+
+    /// <summary>Takes in who fits.</summary>
+    /// <param name="plan">The step.</param>
+    /// <param name="budget">Tokens that it may still compute.</param>
+    /// <param name="admitted">Receives them.</param>
+    internal void Admit(StepPlan plan, int budget, List<Request> admitted)
+    {
+        if (_static is { } batch && !batch.Open(_running.Count))
+        {
+            return;
+        }
+
+        while (budget > 0 && !_running.Full && _passed.Count < MostPassed && _waiting.First is { } request)
+        {
+            if (TryAdmit(request, plan, budget) is var tokens and > 0)
+            {
+                budget -= tokens;
+                admitted.Add(request);
+                if (NoteOvertaken())
+                {
+                    break;
+                }
+            }
+            else
+            {
+                _waiting.Remove(request);
+                _passed.Add(request);
+                if (!request.InTransfer && request.Overtaken >= _limits.MaxOvertakes)
+                {
+                    break;
+                }
+            }
+
+            if (_static is not null && _static.IsFull(_running.Count))
+            {
+                break;
+            }
+        }
+
+        foreach (Request request in _passed)
+        {
+            _waiting.Add(request);
+        }
+
+        _passed.Clear();
+        _static?.Close(_running.Count, _waiting.Count);
+    }
+
+    // Blocks that the request needs beyond those that are free.
+    private int BlocksMissing(Request request) => _cache.BlocksFor(request.Length) - request.BlockCount - _cache.Pool.Free;
+
+    // Everybody in front of the one that was just admitted; true when that was the last time for one of them.
+    private bool NoteOvertaken()
+    {
+        bool last = false;
+        foreach (Request request in _passed)
+        {
+            // Who waits for a copy is not held up by others.
+            if (!request.InTransfer)
+            {
+                last |= ++request.Overtaken >= _limits.MaxOvertakes;
+            }
+        }
+
+        return last;
+    }
+
+    // Its first tokens, or 0 when it does not start now.
+    private int TryAdmit(Request request, StepPlan plan, int budget)
+    {
+        if (request.InTransfer || !_running.HasRowFor(request))
+        {
+            return 0;
+        }
+
+        if (request.HostBlockCount > 0 && request.BlockCount == 0)
+        {
+            _swap!.TrySwapIn(request, plan);
+            return 0;
+        }
+
+        ReadOnlySpan<int> hits = default;
+        if (request.BlockCount == 0 && request.PrefixRoot != 0 && !request.Scheduling.SkipReadingPrefixCache)
+        {
+            hits = _matched.AsSpan(0, DeviceHits(_cache.Prefixes!.Match(request, _matched)));
+        }
+
+        // The whole sequence must fit now, so that chunks of many prompts do not starve each other; so must a copy of a shared block.
+        int needed = _cache.BlocksFor(request.Length) - request.BlockCount - hits.Length + (_cache.WritesShared(request) ? 1 : 0);
+        if (needed > _cache.Pool.Free - Unowned(hits) || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
+        {
+            return 0;
+        }
+
+        return Start(request, plan, budget, hits);
+    }
+
+    private int Start(Request request, StepPlan plan, int budget, ReadOnlySpan<int> hits)
+    {
+        _waiting.Remove(request);
+        _running.Add(request);
+        if (hits.Length > 0)
+        {
+            _cache.Borrow(request, hits);
+        }
+
+        if (request.CachedTokens < 0)
+        {
+            request.CachedTokens = request.Scheduled;
+            _cache.Prefixes?.Count(request.Length, request.Scheduled);
+            _policy.NoteAdmitted(request);
+        }
+
+        PlanWriter.AddAdmission(plan, request);
+        KvCacheManager.WriteTable(request, plan);
+        int tokens = ChunkOf(request, budget);
+        bool grown = _cache.TryGrow(request, request.Scheduled + tokens, plan);
+        Debug.Assert(grown, "admission counted the blocks");
+        PlanWriter.AddRow(plan, request, tokens);
+        _cache.Register(request);
+        return tokens;
+    }
+
+    private int DeviceHits(int matched)
+    {
+        int hits = 0;
+        while (hits < matched && _cache.Prefixes!.Index.DeviceBlockOf(_matched[hits]) != PrefixIndex.None)
+        {
+            hits++;
+        }
+
+        return hits;
+    }
+
+    // Hits that nobody owns count as free until they are taken.
+    private int Unowned(ReadOnlySpan<int> hits)
+    {
+        int unowned = 0;
+        foreach (int node in hits)
+        {
+            unowned += _cache.Pool.ReferencesOf(_cache.Prefixes!.Index.DeviceBlockOf(node)) == 0 ? 1 : 0;
+        }
+
+        return unowned;
+    }
+}

@@ -1,0 +1,76 @@
+using VllmNative.Requests;
+using VllmNative.Steps;
+
+namespace VllmNative.Scheduling;
+
+/// <summary>Writes what a request does in a step into the plan.</summary>
+internal static class PlanWriter
+{
+    /// <summary>Tells the device about a request that gets a row.</summary>
+    internal static void AddAdmission(StepPlan plan, Request request)
+    {
+        plan.RowUpdates.Add(new RowUpdate(request.Row, request.Scheduled, 0));
+        plan.SamplingUpdates.Add(SamplingOf(request));
+    }
+
+    /// <summary>Computes the next tokens of a request, and samples when these are all that there are.</summary>
+    internal static void AddRow(StepPlan plan, Request request, int tokens)
+    {
+        int firstId = -1;
+        if (tokens > 1 || !request.LastTokenOnDevice)
+        {
+            firstId = plan.TokenIds.Count;
+            plan.TokenIds.AddRange(request.Tokens.Span.Slice(request.Scheduled, tokens));
+        }
+
+        request.Scheduled += tokens;
+        request.StepsInFlight++;
+        bool samples = request.Unscheduled == 0;
+        if (samples)
+        {
+            request.Pending++;
+            request.LastTokenOnDevice = true;
+            plan.AllGreedy &= request.Parameters.IsGreedy;
+            plan.AnyPenalties |= request.CountSlot >= 0;
+            BanStops(plan, request);
+        }
+
+        plan.AddRow(new StepRow(request.Row, tokens, firstId, request.Scheduled, samples ? 1 : 0, request.Parameters.Logprobs ?? -1));
+    }
+
+    // min_tokens: what would end the request is banned until then.
+    private static void BanStops(StepPlan plan, Request request)
+    {
+        if (request.OutputLength + request.Pending - 1 >= request.Parameters.MinTokens)
+        {
+            return;
+        }
+
+        foreach (int id in request.StopIds)
+        {
+            plan.LogitEdits.Add(new LogitEdit(plan.NumLogits, id, float.NegativeInfinity));
+        }
+    }
+
+    private static SamplingUpdate SamplingOf(Request request)
+    {
+        SamplingParams p = request.Parameters;
+        bool greedy = p.IsGreedy;
+        return new SamplingUpdate
+        {
+            Row = request.Row,
+            Seed = request.Seed,
+            // Below 0.01 the logits would overflow f32 after division.
+            Temperature = greedy ? 0 : Math.Max(p.Temperature, 0.01f),
+            TopP = greedy ? 1 : p.TopP,
+            TopK = greedy ? 0 : Math.Max(p.TopK, 0),
+            MinP = greedy ? 0 : p.MinP,
+            PresencePenalty = p.PresencePenalty,
+            FrequencyPenalty = p.FrequencyPenalty,
+            RepetitionPenalty = p.RepetitionPenalty,
+            CountSlot = request.CountSlot,
+            Tokens = request.CountSlot >= 0 ? request.Tokens : default,
+            PromptLength = request.PromptLength,
+        };
+    }
+}

@@ -1,0 +1,82 @@
+using System.Diagnostics;
+using VllmNative.Cache;
+using VllmNative.Requests;
+using VllmNative.Steps;
+
+namespace VllmNative.Scheduling;
+
+/// <summary>How a running request makes room: its blocks go to the host, or it is computed again.</summary>
+internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, RunningRequests running, WaitingQueue waiting, SwapSpace? swap)
+{
+    private long _count;
+
+    /// <summary>How often so far; other threads may read it.</summary>
+    internal long Count => Volatile.Read(ref _count);
+
+    /// <summary>Takes the blocks of a request; it waits to go on.</summary>
+    internal void Preempt(Request victim, StepPlan plan)
+    {
+        Debug.Assert(victim.StepsInFlight == 0, "a request with a step in flight cannot lose its blocks");
+        Volatile.Write(ref _count, _count + 1);
+        victim.Preemptions++;
+        if (Swaps(victim))
+        {
+            Stop(victim);
+            swap!.SwapOut(victim, plan);
+        }
+        else
+        {
+            Restart(victim);
+        }
+    }
+
+    /// <summary>Takes the blocks of the last of those that wait and hold some; false when there is none but <paramref name="keep"/>.</summary>
+    internal bool TryReclaim(Request? keep = null)
+    {
+        Request? last = null;
+        foreach (Request holder in waiting.Holders)
+        {
+            if (holder != keep && !holder.InTransfer && (last is null || WaitingQueue.Before(last, holder)))
+            {
+                last = holder;
+            }
+        }
+
+        if (last is null)
+        {
+            return false;
+        }
+
+        Volatile.Write(ref _count, _count + 1);
+        last.Preemptions++;
+        Forget(last);
+        return true;
+    }
+
+    /// <summary>A waiting request gives back the blocks that it holds and is computed again.</summary>
+    internal void Forget(Request request)
+    {
+        waiting.Holders.Remove(request);
+        cache.Free(request);
+        request.Computed = request.Scheduled = 0;
+    }
+
+    /// <summary>The request gives back all that it has and is computed again.</summary>
+    internal void Restart(Request request)
+    {
+        Stop(request);
+        cache.Free(request);
+        request.Computed = request.Scheduled = 0;
+    }
+
+    private void Stop(Request request)
+    {
+        running.Remove(request);
+        running.ReleaseRow(request);
+        request.Status = RequestStatus.Preempted;
+        request.Yields = false;
+        waiting.Add(request);
+    }
+
+    private bool Swaps(Request victim) => swap is not null && mode != PreemptionMode.Recompute && swap.Fits(victim);
+}

@@ -1,0 +1,79 @@
+using System.Diagnostics;
+using VllmNative.Requests;
+
+namespace VllmNative.Scheduling;
+
+/// <summary>Who runs, in the order in which they are served; and who holds which row of the device's batch state.</summary>
+internal sealed class RunningRequests
+{
+    private readonly List<Request> _list;
+    private readonly Request?[] _byRow;
+    private readonly RowAllocator _rows;
+    private readonly RowAllocator _countSlots;
+
+    internal RunningRequests(SchedulerLimits limits)
+    {
+        _list = new List<Request>(limits.MaxNumSeqs);
+        _byRow = new Request?[limits.MaxNumSeqs];
+        _rows = new RowAllocator(limits.MaxNumSeqs);
+        _countSlots = new RowAllocator(limits.MaxCountSlots);
+    }
+
+    /// <summary>The list itself, since enumerating an interface allocates.</summary>
+    internal List<Request> List => _list;
+
+    internal int Count => _list.Count;
+
+    internal Request this[int index] => _list[index];
+
+    /// <summary>The one that makes room when the pool is full.</summary>
+    internal Request Last => _list[^1];
+
+    /// <summary>Requests that leave keep their rows until their steps in flight return.</summary>
+    internal bool HasRowFor(Request request) => _rows.Free > 0 && (!request.Parameters.HasPenalties || _countSlots.Free > 0);
+
+    /// <summary>Whether a row is missing for everybody, not just for this one's penalties.</summary>
+    internal bool Full => _rows.Free == 0;
+
+    /// <summary>Who holds a row; a row stays with its request until no step in flight uses it.</summary>
+    internal Request RequestAt(int row) => _byRow[row] ?? throw new InvalidOperationException($"row {row} has no request");
+
+    internal void Add(Request request)
+    {
+        request.Status = RequestStatus.Running;
+        request.Row = _rows.Take();
+        _byRow[request.Row] = request;
+        request.CountSlot = request.Parameters.HasPenalties ? _countSlots.Take() : -1;
+        int at = _list.Count;
+        while (at > 0 && WaitingQueue.Before(request, _list[at - 1]))
+        {
+            at--;
+        }
+
+        _list.Insert(at, request);
+    }
+
+    /// <summary>Takes it off the list; the row stays until <see cref="ReleaseRow"/>.</summary>
+    internal void Remove(Request request)
+    {
+        bool removed = _list.Remove(request);
+        Debug.Assert(removed, "a request that does not run left the running ones");
+    }
+
+    internal void ReleaseRow(Request request)
+    {
+        if (request.Row >= 0)
+        {
+            _byRow[request.Row] = null;
+            _rows.Release(request.Row);
+            request.Row = -1;
+            request.LastTokenOnDevice = false;
+        }
+
+        if (request.CountSlot >= 0)
+        {
+            _countSlots.Release(request.CountSlot);
+            request.CountSlot = -1;
+        }
+    }
+}
