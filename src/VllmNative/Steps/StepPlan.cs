@@ -45,7 +45,8 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
     /// <summary>Whether a sampling row has penalties.</summary>
     internal bool AnyPenalties { get; set; }
 
-    internal bool IsEmpty => Rows.Count == 0;
+    /// <summary>Whether there is nothing to do: neither rows to compute nor blocks to move.</summary>
+    internal bool IsEmpty => Rows.Count == 0 && BlockSwaps.Count == 0 && BlockCopies.Count == 0;
 
     internal void AddRow(in StepRow row)
     {
