@@ -11,7 +11,7 @@ namespace vn {
 
 namespace {
 bool known_action(const char* action) {
-  for (const char* name : {"fail", "nan_row", "delay_ms", "lost"}) {
+  for (const char* name : {"fail", "nan_row", "pending", "delay_ms", "lost"}) {
     if (std::strcmp(action, name) == 0) return true;
   }
   return false;
@@ -33,6 +33,7 @@ Strike take_strike(vn_device& device, const char* op) {
   }
   if (struck.action == "fail") return {Strike::kFail, struck.value};
   if (struck.action == "nan_row") return {Strike::kNanRow, struck.value};
+  if (struck.action == "pending") return {Strike::kPending, 0};
   if (struck.action == "delay_ms") std::this_thread::sleep_for(std::chrono::milliseconds(struck.value));
   if (struck.action == "lost") device.lost.store(true);
   return {};
@@ -57,7 +58,7 @@ int32_t vn_debug_inject(vn_device* device, const char* op, int64_t nth, const ch
     }
     if (nth < 1) vn::fail(VN_INVALID_ARGUMENT, "debug_inject: nth is %lld, expected 1 or more", static_cast<long long>(nth));
     if (!vn::known_action(action)) {
-      vn::fail(VN_INVALID_ARGUMENT, "debug_inject: action is \"%s\", expected fail, nan_row, delay_ms or lost", action);
+      vn::fail(VN_INVALID_ARGUMENT, "debug_inject: action is \"%s\", expected fail, nan_row, pending, delay_ms or lost", action);
     }
     const std::lock_guard lock(device->fault_mutex);
     device->faults.push_back({op, action, nth, value});

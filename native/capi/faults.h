@@ -13,7 +13,7 @@ const vn_library_options& library_options();
 void freeze_library_options();
 
 struct Strike {
-  enum Kind { kNone, kFail, kNanRow } kind = kNone;
+  enum Kind { kNone, kFail, kNanRow, kPending } kind = kNone;
   int64_t value = 0;
 };
 

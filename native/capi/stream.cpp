@@ -51,7 +51,7 @@ int32_t await(const char* op, vn_device* device, Call&& call) {
     const Strike strike = take_strike(*device, op);
     if (strike.kind == Strike::kFail) fail(static_cast<int32_t>(strike.value), "%s: injected failure", op);
     require_alive(*device, op);
-    return call(table);
+    return call(table, strike);
   });
 }
 
@@ -76,7 +76,7 @@ void vn_stream_destroy(vn_stream* stream) {
 int32_t vn_stream_synchronize(vn_stream* stream) {
   if (!stream) return vn::null_handle("stream_synchronize");
   return vn::await("stream_synchronize", stream->device,
-                   [&](const vn::BackendTable& table) { return table.stream_synchronize(stream->impl); });
+                   [&](const vn::BackendTable& table, const vn::Strike&) { return table.stream_synchronize(stream->impl); });
 }
 
 int32_t vn_event_create(vn_device* device, vn_event** out_event) {
@@ -103,13 +103,16 @@ int32_t vn_event_wait(vn_event* event, vn_stream* stream) {
 int32_t vn_event_synchronize(vn_event* event) {
   if (!event) return vn::null_handle("event_synchronize");
   return vn::await("event_synchronize", event->device,
-                   [&](const vn::BackendTable& table) { return table.event_synchronize(event->impl); });
+                   [&](const vn::BackendTable& table, const vn::Strike&) { return table.event_synchronize(event->impl); });
 }
 
 int32_t vn_event_query(vn_event* event, int32_t* out_happened) {
   if (!event || !out_happened) return vn::null_handle("event_query");
-  return vn::await("event_query", event->device,
-                   [&](const vn::BackendTable& table) { return table.event_query(event->impl, out_happened); });
+  return vn::await("event_query", event->device, [&](const vn::BackendTable& table, const vn::Strike& strike) {
+    const int32_t status = table.event_query(event->impl, out_happened);
+    if (status == VN_OK && strike.kind == vn::Strike::kPending) *out_happened = 0;
+    return status;
+  });
 }
 
 int32_t vn_event_elapsed(vn_event* start, vn_event* end, float* out_milliseconds) {

@@ -66,6 +66,19 @@ TEST_F(Order, WhatWaitsCanBePlannedToFail) {
   vn_event_destroy(event);
 }
 
+TEST_F(Order, EventsCanBePlannedToBePending) {
+  Cpu cpu;
+  vn_event* event = nullptr;
+  int32_t happened = -1;
+  ASSERT_EQ(VN_OK, vn_event_create(cpu.device, &event));
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(VN_OK, vn_debug_inject(cpu.device, "event_query", 1, "pending", 0));
+  for (const int32_t expected : {0, 0, 1}) {
+    EXPECT_EQ(VN_OK, vn_event_query(event, &happened));
+    EXPECT_EQ(expected, happened);
+  }
+  vn_event_destroy(event);
+}
+
 TEST_F(Order, LostDeviceAnswersSoToEverythingAndItsHandlesCanBeDestroyed) {
   Cpu cpu;
   vn_event* event = nullptr;

@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "5084877390024ca089f3863fd616b5a6a21cabf12a959b7eb20459a6365c36b1";
+    public const string HeaderSha256 = "69336bcd6937b76af0bed1afbdc54ed235a2d9dd29139e3a3190efe785d90e11";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;

@@ -51,6 +51,8 @@ internal sealed class EngineOptionSet
     private readonly Option<long?> _kvCacheMemory = NumberOption.Size("--kv-cache-memory-bytes", "Bytes of the KV cache, such as 512M or 2G. Default: 1G on the CPU, on a GPU what --gpu-memory-utilization leaves.");
     private readonly Option<int?> _threads = NumberOption.Integer("--threads", "CPU threads that compute. Default: one for each core.");
     private readonly Option<double?> _gpuMemory = NumberOption.Fraction("--gpu-memory-utilization", "Fraction of the GPU's memory that may be used. Default: 0.9. Only for GPUs.");
+    private readonly Option<double?> _swapSpace = NumberOption.Gibibytes("--swap-space", "GiB of host memory for the KV blocks of preempted requests. Default: 0, they are recomputed.");
+    private readonly Option<double?> _kvOffloading = NumberOption.Gibibytes("--kv-offloading-size", "GiB of host memory for the CPU tier of the prefix cache. Default: 0, there is none.");
     private readonly Option<bool> _enforceEager = new("--enforce-eager") { Description = "Never record steps as graphs." };
     private readonly Option<bool> _deterministic = new("--deterministic") { Description = "Results that never depend on what else is in the batch, on a GPU too." };
     private readonly Option<string> _model;
@@ -67,7 +69,7 @@ internal sealed class EngineOptionSet
 
     internal void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _gpuMemory, _enforceEager, _deterministic, _threads])
+        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _gpuMemory, _swapSpace, _kvOffloading, _enforceEager, _deterministic, _threads])
         {
             command.Options.Add(option);
         }
@@ -87,6 +89,8 @@ internal sealed class EngineOptionSet
             MaxNumBatchedTokens = ToInt(parsed.GetValue(_maxNumBatchedTokens)),
             KvCacheMemoryBytes = parsed.GetValue(_kvCacheMemory),
             GpuMemoryUtilization = parsed.GetValue(_gpuMemory),
+            SwapSpace = parsed.GetValue(_swapSpace) ?? defaults.SwapSpace,
+            KvOffloadSpace = parsed.GetValue(_kvOffloading) ?? defaults.KvOffloadSpace,
             EnforceEager = parsed.GetValue(_enforceEager),
             Deterministic = parsed.GetValue(_deterministic),
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,

@@ -16,6 +16,8 @@ internal static class NumberOption
 
     internal static Option<double?> Fraction(string name, string description) => Create<double>(name, description, "X", "a number");
 
+    internal static Option<double?> Gibibytes(string name, string description) => Create<double>(name, description, "GIB", "a number of GiB");
+
     /// <summary>Whole numbers between commas; "" is none.</summary>
     internal static Option<int[]> Integers(string name, string description, int[] defaults) => new(name)
     {

@@ -49,7 +49,7 @@ internal static class EngineFactory
             var group = new KvGroup(config.NumHiddenLayers, options.BlockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, cacheType) { Scales = scales };
             int maxBlocks = (maxModelLen + group.BlockSize - 1) / group.BlockSize;
             var shape = new BatchShape(maxSeqs, maxTokens, maxSeqs, maxBlocks, group.BlockSize);
-            (ModelRunner runner, int numBlocks, MemoryReport memory) = RunnerSetup.Create(options, device, elsewhere, model, group, shape);
+            (ModelRunner runner, int numBlocks, HostBlocks hostBlocks, MemoryReport memory) = RunnerSetup.Create(options, device, elsewhere, model, group, shape);
             long weightBytes = model.WeightBytes;
             DeviceDescription description = device.Describe();
             var worker = new StepWorker(runner, options.Meters?.Device);
@@ -66,6 +66,7 @@ internal static class EngineFactory
                 Tokenizer = tokenizer,
                 KvGroup = group,
                 NumBlocks = numBlocks,
+                HostBlocks = hostBlocks,
                 Capabilities = new EngineCapabilities
                 {
                     Device = description,

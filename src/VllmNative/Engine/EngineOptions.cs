@@ -6,6 +6,8 @@ namespace VllmNative.Engine;
 /// <summary>How an engine is set up; names and defaults are vLLM's where vLLM has them.</summary>
 public sealed record EngineOptions
 {
+    private const double MaxHostGibibytes = 65536;
+
     /// <summary>Directory of a Hugging Face checkpoint; with <see cref="LoadFormat.Dummy"/> a config.json file is enough.</summary>
     public required string Model { get; init; }
 
@@ -45,8 +47,11 @@ public sealed record EngineOptions
     /// <summary>Exact number of KV blocks, the null block included; for tests under memory pressure.</summary>
     public int? NumBlocksOverride { get; init; }
 
-    /// <summary>GiB of host memory for swapped KV blocks; 0 = preempted requests are recomputed.</summary>
+    /// <summary>GiB of host memory for the KV blocks of preempted requests, 0..65536; 0 = they are recomputed.</summary>
     public double SwapSpace { get; init; }
+
+    /// <summary>GiB of host memory for the CPU tier of the prefix cache, 0..65536; 0 = there is none.</summary>
+    public double KvOffloadSpace { get; init; }
 
     /// <summary>Element type of the KV cache.</summary>
     public KvCacheDtype KvCacheDtype { get; init; } = KvCacheDtype.Auto;
@@ -111,7 +116,8 @@ public sealed record EngineOptions
         Require(!cpu || GpuMemoryUtilization is null, $"GpuMemoryUtilization is {GpuMemoryUtilization}, but the device is the CPU; set KvCacheMemoryBytes instead");
         Require(KvCacheMemoryBytes is null or > 0, $"KvCacheMemoryBytes is {KvCacheMemoryBytes}, expected above 0");
         Require(NumBlocksOverride is null or >= 2, $"NumBlocksOverride is {NumBlocksOverride}, expected 2 or more (one is the null block)");
-        Require(SwapSpace == 0, $"SwapSpace is {SwapSpace} GiB, but preemption recomputes and does not swap yet; use 0");
+        Require(SwapSpace is >= 0 and <= MaxHostGibibytes, $"SwapSpace is {SwapSpace} GiB, expected 0..{MaxHostGibibytes}");
+        Require(KvOffloadSpace is >= 0 and <= MaxHostGibibytes, $"KvOffloadSpace is {KvOffloadSpace} GiB, expected 0..{MaxHostGibibytes}");
         Require(Enum.IsDefined(KvCacheDtype), $"KvCacheDtype is {(int)KvCacheDtype}, expected Auto, Float32, Float16, BFloat16 or Fp8");
         Require(RequestTimeout is null || RequestTimeout > TimeSpan.Zero, $"RequestTimeout is {RequestTimeout}, expected above zero");
         Require(QueueTimeout is null || QueueTimeout > TimeSpan.Zero, $"QueueTimeout is {QueueTimeout}, expected above zero");

@@ -25,5 +25,8 @@ internal sealed record EngineParts
     /// <summary>KV blocks, the null block included.</summary>
     internal required int NumBlocks { get; init; }
 
+    /// <summary>KV blocks in host memory.</summary>
+    internal required HostBlocks HostBlocks { get; init; }
+
     internal required EngineCapabilities Capabilities { get; init; }
 }

@@ -36,6 +36,9 @@ public sealed record MemoryReport
     /// <summary>The KV blocks.</summary>
     public required long KvCache { get; init; }
 
+    /// <summary>KV blocks in host memory: a GPU's are pinned, and lie beside all that is counted here.</summary>
+    public required long HostKv { get; init; }
+
     /// <summary>What is left of the limit.</summary>
     public long Unused => Limit - Elsewhere - Weights - Activations - StepBuffers - Runtime - Graphs - Reserved - KvCache;
 
@@ -56,6 +59,7 @@ public sealed record MemoryReport
         Line("reserved", Reserved);
         Line("KV cache", KvCache);
         Line("unused", Unused);
+        Line("host KV", HostKv);
         return text.ToString().TrimEnd();
     }
 }

@@ -6,7 +6,7 @@ using VllmNative.Tensors;
 namespace VllmNative.Engine;
 
 /// <summary>
-/// Makes a runner and its KV pool. On a GPU everything else comes first: the longest step and every decode batch are run and
+/// Makes a runner and its KV pools. On a GPU everything else comes first: the longest step and every decode batch are run and
 /// recorded on a pool of two blocks, then the real pool takes what is left, and the graphs are recorded anew on it.
 /// </summary>
 internal static class RunnerSetup
@@ -17,14 +17,21 @@ internal static class RunnerSetup
     /// <param name="model">Loaded.</param>
     /// <param name="group">What a KV block holds.</param>
     /// <param name="shape">The largest step.</param>
-    internal static (ModelRunner Runner, int NumBlocks, MemoryReport Memory) Create(
+    internal static (ModelRunner Runner, int NumBlocks, HostBlocks HostBlocks, MemoryReport Memory) Create(
         EngineOptions options, Device device, long elsewhere, DecoderModel model, KvGroup group, BatchShape shape)
     {
         bool gpu = device.Kind == DeviceKind.Cuda;
         int numBlocks = gpu ? 2 : KvCacheSizing.NumBlocks(options, group, shape, null);
+        HostBlocks hostBlocks = HostKvSizing.Count(options, group.BlockBytes);
         using var scope = new DisposeScope();
         KvPool kv = scope.Add(new KvPool(device, group, numBlocks));
-        var runner = new ModelRunner(device, model, kv, shape, options.Meters?.DeviceTime);
+        HostKvPool? host = HostKvSizing.Allocate(options, device, group, hostBlocks);
+        if (host is not null)
+        {
+            scope.Add(host);
+        }
+
+        var runner = new ModelRunner(device, model, kv, shape, host, options.Meters?.DeviceTime);
         scope.Release();
         try
         {
@@ -41,7 +48,7 @@ internal static class RunnerSetup
                 }
             }
 
-            return (runner, numBlocks, memory with { KvCache = kv.Bytes });
+            return (runner, numBlocks, hostBlocks, memory with { KvCache = kv.Bytes });
         }
         catch
         {
@@ -66,6 +73,7 @@ internal static class RunnerSetup
             Graphs = 0,
             Reserved = runner.LazyBytes,
             KvCache = kv.Bytes,
+            HostKv = runner.HostKv?.Bytes ?? 0,
         };
     }
 

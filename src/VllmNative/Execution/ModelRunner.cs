@@ -25,18 +25,26 @@ internal sealed class ModelRunner : IDisposable
     private readonly DeviceBuffer _logits;
     private readonly DeviceBuffer _selected;
     private readonly DeviceBuffer _workspace;
+    private readonly StepSwaps _swaps;
     private readonly StepClock? _clock;
 
     // Batch sizes of decode steps; null where nothing is gained by padding.
     private readonly DecodeGraphs? _graphs;
     private KvPool _kv;
 
-    /// <summary>Makes the runner the owner of device, model and pool once it is made.</summary>
-    internal ModelRunner(Device device, DecoderModel model, KvPool kv, BatchShape shape, DeviceTimeMeter? meter = null)
+    /// <summary>Makes the runner the owner of device, model and pools once it is made.</summary>
+    /// <param name="device">What computes.</param>
+    /// <param name="model">What is computed.</param>
+    /// <param name="kv">The KV blocks of rows.</param>
+    /// <param name="shape">The largest step.</param>
+    /// <param name="host">Where plans swap blocks to; null = they swap none.</param>
+    /// <param name="meter">Told how long steps take; null = nobody asks.</param>
+    internal ModelRunner(Device device, DecoderModel model, KvPool kv, BatchShape shape, HostKvPool? host = null, DeviceTimeMeter? meter = null)
     {
         _device = device;
         _model = model;
         _kv = kv;
+        HostKv = host;
         _shape = shape;
         bool gpu = device.Kind == DeviceKind.Cuda;
         MaxStepsInFlight = gpu ? 2 : 1;
@@ -52,6 +60,7 @@ internal sealed class ModelRunner : IDisposable
             _workspace = _owned.Add(device.Allocate(model.WorkspaceBytes(device, shape.MaxTokens, maxRows, MaxSequence)));
             _graphs = gpu ? _owned.Add(new DecodeGraphs(shape.MaxSeqs)) : null;
             BufferBytes = _buffers.Bytes + _builder.Bytes + _sampler.Bytes + _readback.Bytes + _logits.Bytes + _selected.Bytes + _workspace.Bytes;
+            _swaps = _owned.Add(new StepSwaps(device, host, MaxStepsInFlight));
             _clock = meter is null ? null : _owned.Add(new StepClock(device, MaxStepsInFlight, meter));
         }
         catch
@@ -63,6 +72,9 @@ internal sealed class ModelRunner : IDisposable
     }
 
     internal Device Device => _device;
+
+    /// <summary>Swap space; null when there is none.</summary>
+    internal HostKvPool? HostKv { get; }
 
     /// <summary>Most steps that are launched and not completed.</summary>
     internal int MaxStepsInFlight { get; }
@@ -77,41 +89,22 @@ internal sealed class ModelRunner : IDisposable
     /// <param name="slot">A number below <see cref="MaxStepsInFlight"/> that no other step in flight has.</param>
     internal void Launch(StepPlan plan, int slot)
     {
+        // First: they wait for the steps before this one, and this one does not wait for them.
+        _swaps.Launch(plan, _kv);
         int bucket = BucketOf(plan);
         int rows = bucket > 0 ? bucket : plan.Rows.Count;
         int tokens = bucket > 0 ? bucket : plan.NumTokens;
-        int samples = plan.NumLogits;
         StepInputs step = _builder.Upload(plan, slot, rows);
         (Tensor editPositions, Tensor editValues) = _builder.UploadEdits(plan, slot);
         _clock?.Begin();
         CopyBlocks(step);
         BatchInputs inputs = InputsOf(step, rows, tokens);
         _device.PrepareBatch(inputs);
-        if (bucket > 0)
+        if (rows > 0)
         {
-            Decode(bucket);
-        }
-        else
-        {
-            Forward(plan, step);
+            Compute(plan, step, bucket, inputs, editPositions, editValues);
         }
 
-        if (samples > 0)
-        {
-            _sampler.Sample(new SampleBatch
-            {
-                Logits = Logits(samples),
-                SampleRows = step.SampleRows,
-                EditPositions = editPositions,
-                EditValues = editValues,
-                AllGreedy = plan.AllGreedy,
-                AnyPenalties = plan.AnyPenalties,
-                TopLogprobs = plan.MaxTopLogprobs,
-            });
-        }
-
-        Tensor counts = plan.AnyPenalties ? _sampler.Counts : default;
-        _device.CommitBatch(inputs, samples > 0 ? step.SampleRows : default, _sampler.Ids(samples), _sampler.Flags(samples), counts, _sampler.Settings);
         _readback.Start(slot, logprobs: plan.MaxTopLogprobs >= 0);
         _clock?.End();
     }
@@ -122,6 +115,25 @@ internal sealed class ModelRunner : IDisposable
         StepOutputs host = _readback.Wait(slot);
         _clock?.Report();
         Read(plan, result, host);
+        _swaps.Report(plan, result);
+    }
+
+    /// <summary>Makes the result that of a step that failed; when this returns none of its blocks is copied any more.</summary>
+    internal void Fail(StepPlan plan, StepResult result, Exception failure)
+    {
+        _device.NoteFailure(failure);
+        try
+        {
+            _swaps.Abandon(plan.StepId);
+        }
+        catch (Exception error)
+        {
+            _device.NoteFailure(error);
+        }
+
+        result.Begin(plan.StepId);
+        result.Failure = failure;
+        result.SwapsDone = _swaps.Done;
     }
 
     /// <summary>Bytes of device memory that the runner's own buffers take.</summary>
@@ -216,11 +228,12 @@ internal sealed class ModelRunner : IDisposable
         _kv = kv;
     }
 
-    /// <summary>Frees what the runner made, and the pool; device and model stay with whoever handed them in.</summary>
+    /// <summary>Frees what the runner made, and the pools; device and model stay with whoever handed them in.</summary>
     internal void DisposeKeepingModel()
     {
         _owned.Dispose();
         _kv.Dispose();
+        HostKv?.Dispose();
     }
 
     public void Dispose()
@@ -234,8 +247,38 @@ internal sealed class ModelRunner : IDisposable
     private int BucketOf(StepPlan plan)
     {
         int rows = plan.Rows.Count;
-        bool decode = plan.NumTokens == rows && plan.NumLogits == rows;
+        bool decode = rows > 0 && plan.NumTokens == rows && plan.NumLogits == rows;
         return decode && _graphs is not null ? _graphs.BucketOf(rows) : 0;
+    }
+
+    private void Compute(StepPlan plan, in StepInputs step, int bucket, in BatchInputs inputs, Tensor editPositions, Tensor editValues)
+    {
+        if (bucket > 0)
+        {
+            Decode(bucket);
+        }
+        else
+        {
+            Forward(plan, step);
+        }
+
+        int samples = plan.NumLogits;
+        if (samples > 0)
+        {
+            _sampler.Sample(new SampleBatch
+            {
+                Logits = Logits(samples),
+                SampleRows = step.SampleRows,
+                EditPositions = editPositions,
+                EditValues = editValues,
+                AllGreedy = plan.AllGreedy,
+                AnyPenalties = plan.AnyPenalties,
+                TopLogprobs = plan.MaxTopLogprobs,
+            });
+        }
+
+        Tensor counts = plan.AnyPenalties ? _sampler.Counts : default;
+        _device.CommitBatch(inputs, samples > 0 ? step.SampleRows : default, _sampler.Ids(samples), _sampler.Flags(samples), counts, _sampler.Settings);
     }
 
     private void CopyBlocks(in StepInputs step)

@@ -147,9 +147,7 @@ internal sealed class StepWorker : IModelRunner
 
         if (slot.Failure is not null)
         {
-            _runner.Device.NoteFailure(slot.Failure);
-            result.Begin(slot.Plan!.StepId);
-            result.Failure = slot.Failure;
+            _runner.Fail(slot.Plan!, result, slot.Failure);
         }
 
         // Before the engine hears of the step, so that whoever waits for its results finds it counted.

@@ -48,6 +48,7 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
     /// <summary>Whether the step, which computes nothing, is there to wait for the copies of steps before it.</summary>
     internal bool AwaitsSwaps { get; set; }
 
+    /// <summary>Whether there is nothing to do: no rows to compute, no blocks to move, no copies to wait for.</summary>
     internal bool IsEmpty => Rows.Count == 0 && BlockCopies.Count == 0 && BlockSwaps.Count == 0 && !AwaitsSwaps;
 
     internal void AddRow(in StepRow row)

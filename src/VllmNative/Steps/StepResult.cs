@@ -22,6 +22,18 @@ internal sealed class StepResult(int maxRows)
     /// <summary>Set when the whole step failed: nothing of it counts.</summary>
     internal Exception? Failure { get; set; }
 
+    /// <summary>
+    /// The largest id of a step such that the swaps of every step up to it are over, 0 = none yet. Never beyond this step, and
+    /// before it when it failed: who learns here that blocks have moved knows already whether their step failed.
+    /// </summary>
+    internal long SwapsDone { get; set; }
+
+    /// <summary>Bytes of the swaps that were seen to have happened since the last step that did not fail.</summary>
+    internal long SwapBytes { get; set; }
+
+    /// <summary>How long these swaps took, in seconds.</summary>
+    internal double SwapSeconds { get; set; }
+
     /// <summary>Rows of <see cref="TopIds"/> and <see cref="TopLogprobs"/> are this wide; -1 = no log-probabilities.</summary>
     internal int TopWidth { get; set; } = -1;
 
@@ -35,9 +47,6 @@ internal sealed class StepResult(int maxRows)
 
     internal float[] TopLogprobs { get; private set; } = [];
 
-    /// <summary>The block swaps of all steps up to this one have happened.</summary>
-    internal long SwapsDone { get; set; }
-
     internal RowStatus StatusOf(int planRow) => _status[planRow];
 
     /// <summary>Index of the row's first sampled id, for the log-probability arrays.</summary>
@@ -49,6 +58,9 @@ internal sealed class StepResult(int maxRows)
     {
         StepId = stepId;
         Failure = null;
+        SwapsDone = 0;
+        SwapBytes = 0;
+        SwapSeconds = 0;
         TopWidth = -1;
         _idStart[0] = 0;
     }

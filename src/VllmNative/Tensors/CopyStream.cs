@@ -51,5 +51,11 @@ internal sealed class CopyStream : IDisposable
         }
     }
 
-    public void Dispose() => _handle.Dispose();
+    /// <summary>Waits for what the stream was asked: its pools are freed next.</summary>
+    public void Dispose()
+    {
+        // Whatever it says: a lost device copies nothing any more.
+        _ = NativeMethods.vn_stream_synchronize(_handle);
+        _handle.Dispose();
+    }
 }

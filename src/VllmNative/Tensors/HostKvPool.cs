@@ -20,5 +20,13 @@ internal sealed class HostKvPool : IDisposable
 
     internal long Bytes => _memory.Bytes;
 
+    /// <summary>The bytes of a block. Any thread may use them, while no swap of the block is under way.</summary>
+    internal unsafe Span<byte> Block(int index)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, NumBlocks);
+        return new Span<byte>((byte*)Data + (index * Group.BlockBytes), checked((int)Group.BlockBytes));
+    }
+
     public void Dispose() => _memory.Dispose();
 }

@@ -32,6 +32,8 @@ public sealed class OptionSetTests
             MaxNumBatchedTokens = 1024,
             KvCacheMemoryBytes = 512 << 20,
             GpuMemoryUtilization = 0.8,
+            SwapSpace = 1.5,
+            KvOffloadSpace = 3,
             EnforceEager = true,
             Deterministic = true,
             Threads = 3,
@@ -39,7 +41,7 @@ public sealed class OptionSetTests
         };
         Assert.Equal(expected, Engine(
             "--model", "m", "--device", "cuda", "--dtype", "half", "--kv-cache-dtype", "fp8", "--max-model-len", "2k", "--block-size", "32", "--max-num-seqs", "5",
-            "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--gpu-memory-utilization", "0.8", "--enforce-eager", "--deterministic", "--threads", "3", "--seed", "7"));
+            "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--gpu-memory-utilization", "0.8", "--swap-space", "1.5", "--kv-offloading-size", "3", "--enforce-eager", "--deterministic", "--threads", "3", "--seed", "7"));
     }
 
     [Theory]
@@ -85,6 +87,7 @@ public sealed class OptionSetTests
     [InlineData("--dtype", "int4", "int4")]
     [InlineData("--block-size", "1.5", "--block-size is \"1.5\", expected a whole number.")]
     [InlineData("--kv-cache-memory-bytes", "1X", "--kv-cache-memory-bytes is \"1X\"")]
+    [InlineData("--swap-space", "4G", "--swap-space is \"4G\", expected a number of GiB")]
     [InlineData("--seed", "9999999999999999999999", "--seed is \"9999999999999999999999\"")]
     public void BadValue_IsAnErrorThatNamesIt(string option, string value, string expected)
     {

@@ -25,7 +25,8 @@ public sealed class EngineOptionsTests
             GpuMemoryUtilization = 1.5,
             KvCacheMemoryBytes = 0,
             NumBlocksOverride = 1,
-            SwapSpace = 4,
+            SwapSpace = -4,
+            KvOffloadSpace = 65537,
             KvCacheDtype = (KvCacheDtype)9,
             LoadFormat = (LoadFormat)5,
             RequestTimeout = TimeSpan.Zero,
@@ -37,7 +38,7 @@ public sealed class EngineOptionsTests
             "Model is empty", "DeviceOrdinal is -1", "Threads is 1025, expected 0..1024", "Dtype is 77", "MaxModelLen is 0, expected 1",
             "BlockSize is 257, expected 1..256", "MaxNumSeqs is 65537, expected 1..65536", "MaxNumBatchedTokens is 0, expected 1..1048576",
             "LongPrefillTokenThreshold is -2", "GpuMemoryUtilization is 1.5, expected above 0 and at most 1",
-            "but the device is the CPU", "KvCacheMemoryBytes is 0", "NumBlocksOverride is 1, expected 2", "SwapSpace is 4 GiB",
+            "but the device is the CPU", "KvCacheMemoryBytes is 0", "NumBlocksOverride is 1, expected 2", "SwapSpace is -4 GiB, expected 0..65536", "KvOffloadSpace is 65537 GiB, expected 0..65536",
             "KvCacheDtype is 9, expected Auto, Float32, Float16, BFloat16 or Fp8", "LoadFormat is 5", "RequestTimeout is 00:00:00", "QueueTimeout is -00:00:01",
             "MaxNumSeqs is 65537, expected at most MaxNumBatchedTokens, which is 0",
         ];
@@ -46,13 +47,18 @@ public sealed class EngineOptionsTests
     }
 
     [Theory]
-    [InlineData(0.5)]
     [InlineData(double.NaN)]
-    [InlineData(-1)]
-    public void Swap_space_is_refused_where_nothing_swaps(double space)
+    [InlineData(double.PositiveInfinity)]
+    [InlineData(-0.001)]
+    [InlineData(65536.5)]
+    public void Host_memory_out_of_range_is_refused(double space)
     {
-        var error = Assert.Throws<VllmException>(() => AsyncLlmEngine.Create(TestEngines.Tiny with { SwapSpace = space }));
-        Assert.Contains("SwapSpace is ", error.Message, StringComparison.Ordinal);
+        EngineOptions options = new() { Model = "somewhere" };
+        foreach ((EngineOptions bad, string name) in new[] { (options with { SwapSpace = space }, "SwapSpace"), (options with { KvOffloadSpace = space }, "KvOffloadSpace") })
+        {
+            var error = Assert.Throws<VllmException>(bad.Validate);
+            Assert.Equal(FormattableString.Invariant($"engine options: {name} is {space} GiB, expected 0..65536"), error.Message);
+        }
     }
 
     [Fact]
@@ -87,6 +93,29 @@ public sealed class EngineOptionsTests
         var error = Assert.Throws<VllmNative.Bindings.NativeException>(() => AsyncLlmEngine.Create(TestEngines.Tiny with { Device = DeviceKind.Cuda }));
         Assert.Equal(VllmNative.Bindings.NativeStatus.NoDevice, error.Status);
         Assert.NotEmpty(error.Message);
+    }
+
+    [Fact]
+    public void Host_memory_is_split_into_whole_blocks_and_reported()
+    {
+        // 3 blocks of 49152 bytes and almost a fourth; 5 exactly.
+        const double gib = 1L << 30;
+        EngineOptions options = TestEngines.Tiny with { SwapSpace = ((4 * 49152) - 1) / gib, KvOffloadSpace = 5 * 49152 / gib };
+        Assert.Equal(new HostBlocks(3, 5), HostKvSizing.Count(options, 49152));
+        using var engine = AsyncLlmEngine.Create(options);
+        Assert.Equal(8 * 49152, engine.Capabilities.Memory.HostKv);
+        Assert.Matches(@"host KV +0\.000 GiB", engine.Capabilities.Memory.ToString());
+    }
+
+    [Theory]
+    [InlineData(0.00001, 0, "SwapSpace is 1E-05 GiB, but one KV block is 49152 bytes")]
+    [InlineData(0, 65536, "KvOffloadSpace is 65536 GiB, 70368744161280 bytes of host memory, but this machine has no more than ")]
+    [InlineData(60000.5, 5000, "SwapSpace is 60000.5 GiB and KvOffloadSpace is 5000 GiB, ")]
+    public void Host_memory_that_holds_no_block_or_is_not_there_is_refused_in_words(double swap, double offload, string expected)
+    {
+        var error = Assert.Throws<VllmException>(() => AsyncLlmEngine.Create(TestEngines.Tiny with { SwapSpace = swap, KvOffloadSpace = offload }));
+        Assert.StartsWith("engine options: " + expected, error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', error.Message);
     }
 
     [Fact]

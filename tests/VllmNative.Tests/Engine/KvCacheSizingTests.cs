@@ -49,5 +49,6 @@ public sealed class KvCacheSizingTests
         Graphs = 10_000,
         Reserved = 10_000,
         KvCache = 0,
+        HostKv = 0,
     };
 }
