@@ -4,7 +4,7 @@ using VllmNative.Tensors;
 namespace VllmNative.Engine;
 
 /// <summary>How an engine is set up; names and defaults are vLLM's where vLLM has them.</summary>
-public sealed record EngineOptions
+public sealed partial record EngineOptions
 {
     /// <summary>Directory of a Hugging Face checkpoint; with <see cref="LoadFormat.Dummy"/> a config.json file is enough.</summary>
     public required string Model { get; init; }
