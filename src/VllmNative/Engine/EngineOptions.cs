@@ -4,7 +4,7 @@ using VllmNative.Tensors;
 namespace VllmNative.Engine;
 
 /// <summary>How an engine is set up; names and defaults are vLLM's where vLLM has them.</summary>
-public sealed record EngineOptions
+public sealed partial record EngineOptions
 {
     private const double MaxHostGibibytes = 65536;
 
