@@ -1,8 +1,10 @@
 using System.Runtime.CompilerServices;
 using System.Text.Json;
+using VllmNative.Cache;
 using VllmNative.Diagnostics;
 using VllmNative.Outputs;
 using VllmNative.Requests;
+using VllmNative.Scheduling;
 using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
@@ -33,8 +35,25 @@ public sealed class AsyncLlmEngine : IDisposable
     public Tokenizer? Tokenizer => _parts.Tokenizer;
 
     /// <summary>How full the KV cache is.</summary>
-    public MemoryStats Memory =>
-        new(_parts.NumBlocks - 1, _parts.Core.UsedBlocks, _parts.Core.PeakBlocks, _parts.KvGroup.BlockSize, _parts.KvGroup.BlockBytes);
+    public MemoryStats Memory
+    {
+        get
+        {
+            Scheduler scheduler = _parts.Core.Scheduler;
+            BlockPool pool = scheduler.Cache.Pool;
+            PrefixCacheStats prefixes = scheduler.Cache.Prefixes?.Stats ?? default;
+            return new MemoryStats(pool.Total - 1, pool.Used, _parts.Core.PeakBlocks, _parts.KvGroup.BlockSize, _parts.KvGroup.BlockBytes)
+            {
+                CachedBlocks = pool.Cached,
+                EvictedBlocks = pool.Evictions,
+                PrefixCacheQueries = prefixes.Queries,
+                PrefixCacheHits = prefixes.Hits,
+                Preemptions = scheduler.Preemptions,
+                SwapBlocks = scheduler.Swap?.Host.Total ?? 0,
+                UsedSwapBlocks = scheduler.Swap?.Host.Used ?? 0,
+            };
+        }
+    }
 
     /// <summary>Sampling parameters of completions that bring none: those of generation_config.json, then the defaults.</summary>
     public SamplingParams DefaultSamplingParams => _requests.Defaults(chat: false);
@@ -57,15 +76,16 @@ public sealed class AsyncLlmEngine : IDisposable
     /// <param name="prompt">Text or token ids.</param>
     /// <param name="parameters">Null = <see cref="DefaultSamplingParams"/>.</param>
     /// <param name="requestId">The caller's name for the request; only echoed.</param>
+    /// <param name="scheduling">Priority, user, cache salt; null = the defaults.</param>
     /// <param name="cancellationToken">Ends the request at the next step.</param>
     /// <exception cref="InvalidRequestException">Prompt or parameters break a rule.</exception>
     /// <exception cref="EngineDeadException">The engine has stopped.</exception>
     public IAsyncEnumerable<RequestOutput> GenerateAsync(
-        Prompt prompt, SamplingParams? parameters = null, string? requestId = null, CancellationToken cancellationToken = default)
+        Prompt prompt, SamplingParams? parameters = null, string? requestId = null, RequestScheduling? scheduling = null, CancellationToken cancellationToken = default)
     {
         // Checked here, not when the caller first asks for an output.
         _parts.Core.ThrowIfDead();
-        OutputProcessor processor = _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId);
+        OutputProcessor processor = _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId, scheduling);
         return StreamAsync(processor, cancellationToken);
     }
 
@@ -74,14 +94,16 @@ public sealed class AsyncLlmEngine : IDisposable
     /// <param name="parameters">Null = those of generation_config.json, up to the end of the context.</param>
     /// <param name="tools">Functions that the model may call, as JSON.</param>
     /// <param name="requestId">The caller's name for the request; only echoed.</param>
+    /// <param name="scheduling">Priority, user, cache salt; null = the defaults.</param>
     /// <param name="cancellationToken">Ends the request at the next step.</param>
     public IAsyncEnumerable<RequestOutput> ChatAsync(
         IReadOnlyList<ChatMessage> messages,
         SamplingParams? parameters = null,
         JsonElement? tools = null,
         string? requestId = null,
+        RequestScheduling? scheduling = null,
         CancellationToken cancellationToken = default) =>
-        GenerateAsync(EncodeChat(messages, tools), parameters ?? _requests.Defaults(chat: true), requestId, cancellationToken);
+        GenerateAsync(EncodeChat(messages, tools), parameters ?? _requests.Defaults(chat: true), requestId, scheduling, cancellationToken);
 
     /// <summary>The token ids of a conversation, special tokens of the template only.</summary>
     public int[] EncodeChat(IReadOnlyList<ChatMessage> messages, JsonElement? tools = null)
@@ -90,6 +112,10 @@ public sealed class AsyncLlmEngine : IDisposable
         Tokenizer tokenizer = Tokenizer ?? throw new InvalidRequestException("messages", "the model has no tokenizer, so it cannot chat");
         return tokenizer.EncodeChat(messages, tools);
     }
+
+    /// <summary>Forgets all cached prefixes, for instance to measure without them. Requests in flight go on.</summary>
+    /// <exception cref="EngineDeadException">The engine has stopped.</exception>
+    public void ResetPrefixCache() => _parts.Core.ResetPrefixCache();
 
     /// <summary>Stops the engine; requests in flight end with finish reason Abort.</summary>
     public void Dispose() => _parts.Core.Dispose();
@@ -100,8 +126,8 @@ public sealed class AsyncLlmEngine : IDisposable
     internal Device Device => _parts.Device;
 
     /// <summary>Checks a request without starting it.</summary>
-    internal OutputProcessor Prepare(Prompt prompt, SamplingParams? parameters, string? requestId) =>
-        _requests.Create(prompt, parameters ?? DefaultSamplingParams, requestId);
+    internal OutputProcessor Prepare(Prompt prompt, SamplingParams? parameters) =>
+        _requests.Create(prompt, parameters ?? DefaultSamplingParams, null, null);
 
     /// <summary>Waits for the end of a submitted request.</summary>
     internal async Task<RequestOutput> FinishAsync(OutputProcessor processor, CancellationToken cancellationToken)

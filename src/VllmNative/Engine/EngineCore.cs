@@ -26,14 +26,17 @@ internal sealed class EngineCore : IDisposable
     private readonly Thread _thread;
     private readonly StepPlan[] _plans;
     private readonly StepResult[] _results;
+    private readonly long[] _submitted;
     private readonly List<Request> _admitted;
     private readonly LoopMeters? _meters;
     private readonly TimeSpan _stepTimeout;
+    private readonly long _started = TimeProvider.System.GetTimestamp();
     private int _oldest;
     private bool _membershipChanged;
     private bool _hung;
     private int _inFlight;
     private long _stepId;
+    private long _lastCollected;
     private long _nextDeadlineCheck;
     private int _disposed;
     private volatile bool _stop;
@@ -52,6 +55,7 @@ internal sealed class EngineCore : IDisposable
         _committer = new StepCommitter(scheduler, _pump);
         _plans = new StepPlan[runner.MaxStepsInFlight];
         _results = new StepResult[runner.MaxStepsInFlight];
+        _submitted = new long[runner.MaxStepsInFlight];
         for (int i = 0; i < _plans.Length; i++)
         {
             _plans[i] = new StepPlan(limits.MaxNumSeqs, limits.MaxNumBatchedTokens);
@@ -68,6 +72,8 @@ internal sealed class EngineCore : IDisposable
     internal int UsedBlocks => _pool.Used;
 
     internal int PeakBlocks => Volatile.Read(ref _peakBlocks);
+
+    internal Scheduler Scheduler => _scheduler;
 
     /// <summary>How often a request lost its blocks so far.</summary>
     internal long Preemptions => _scheduler.Preemptions;
@@ -107,6 +113,13 @@ internal sealed class EngineCore : IDisposable
         {
             Post(new EngineMessage(EngineMessageKind.End, request, reason));
         }
+    }
+
+    /// <summary>Forgets all cached prefixes before the next step; who runs goes on.</summary>
+    internal void ResetPrefixCache()
+    {
+        ThrowIfDead();
+        Post(new EngineMessage(EngineMessageKind.ResetPrefixCache, null, FinishReason.None));
     }
 
     internal void ThrowIfDead()
@@ -194,14 +207,20 @@ internal sealed class EngineCore : IDisposable
         while (_inbox.TryDequeue(out EngineMessage message))
         {
             _membershipChanged = true;
-            if (message.Kind == EngineMessageKind.Add)
+            switch (message.Kind)
             {
-                message.Request.Timings.Queued = TimeProvider.System.GetTimestamp();
-                _scheduler.Add(message.Request);
-            }
-            else
-            {
-                _committer.End(message.Request, message.Reason, null);
+                case EngineMessageKind.Add:
+                    long now = TimeProvider.System.GetTimestamp();
+                    message.Request!.Timings.Queued = now;
+                    message.Request.QueuedAt = TimeProvider.System.GetElapsedTime(_started, now).TotalSeconds;
+                    _scheduler.Add(message.Request);
+                    break;
+                case EngineMessageKind.End:
+                    _committer.End(message.Request!, message.Reason, null);
+                    break;
+                default:
+                    _scheduler.ResetPrefixCache();
+                    break;
             }
         }
     }
@@ -261,6 +280,7 @@ internal sealed class EngineCore : IDisposable
             }
         }
 
+        _submitted[slot] = TimeProvider.System.GetTimestamp();
         _runner.Submit(plan, _results[slot]);
         _inFlight++;
         return true;
@@ -284,11 +304,25 @@ internal sealed class EngineCore : IDisposable
 
         StepPlan plan = _plans[_oldest];
         StepResult result = _results[_oldest];
+        ObserveStep(plan, result, _submitted[_oldest]);
         _oldest = (_oldest + 1) % _plans.Length;
         _inFlight--;
         Volatile.Write(ref _steps, _steps + 1);
         _committer.Commit(plan, result);
         return result.Failure;
+    }
+
+    // Steps run one after the other: each from the end of the last, or from its own submission.
+    private void ObserveStep(StepPlan plan, StepResult result, long submitted)
+    {
+        long now = TimeProvider.System.GetTimestamp();
+        if (result.Failure is null)
+        {
+            _scheduler.Observe(plan, TimeProvider.System.GetElapsedTime(Math.Max(submitted, _lastCollected), now).TotalSeconds);
+            _scheduler.ObserveSwaps(result.SwapBytes, result.SwapSeconds);
+        }
+
+        _lastCollected = now;
     }
 
     private void Die(Exception cause, FinishReason reason)
@@ -330,6 +364,11 @@ internal sealed class EngineCore : IDisposable
     {
         while (_inbox.TryDequeue(out EngineMessage message))
         {
+            if (message.Request is null)
+            {
+                continue;
+            }
+
             bool disposed = _stop;
             message.Request.Timings.LastToken = TimeProvider.System.GetTimestamp();
             message.Request.Mailbox.Finish(disposed ? FinishReason.Abort : FinishReason.Error, null, disposed ? null : _death?.Message);

@@ -5,6 +5,7 @@ using VllmNative.Layers;
 using VllmNative.Loading;
 using VllmNative.Models;
 using VllmNative.Scheduling;
+using VllmNative.Scheduling.Policies;
 using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
@@ -31,7 +32,7 @@ internal static class EngineFactory
         int maxModelLen = MaxModelLenOf(options, config);
         int maxTokens = options.MaxNumBatchedTokens ?? Math.Max(options.MaxNumSeqs ?? 0, options.Device == DeviceKind.Cpu ? 2048 : 8192);
         int maxSeqs = Math.Min(options.MaxNumSeqs ?? DefaultMaxNumSeqs, maxTokens);
-        var limits = new SchedulerLimits(maxSeqs, maxTokens, options.LongPrefillTokenThreshold, maxSeqs);
+        var limits = new SchedulerLimits(maxSeqs, maxTokens, options.LongPrefillTokenThreshold, maxSeqs) { MaxOvertakes = options.MaxOvertakes };
 
         var scope = new DisposeScope();
         try
@@ -55,8 +56,9 @@ internal static class EngineFactory
             var worker = new StepWorker(runner, options.Meters?.Device);
             scope.Release();
 
-            var pool = new BlockPool(numBlocks);
-            var scheduler = new Scheduler(limits, new KvCacheManager(pool, group.BlockSize));
+            limits = limits with { MaxTableUpdates = shape.MaxTableUpdates, StaticRowTokens = options.Scheduler == EngineOptions.StaticScheduler ? maxModelLen : 0 };
+            var pool = new BlockPool(numBlocks, options.EvictionPolicy);
+            Scheduler scheduler = SchedulerOf(options, limits, pool, group, hostBlocks);
             return new EngineParts
             {
                 Core = new EngineCore(scheduler, pool, worker, limits, StepTimeoutOf(options), options.Meters),
@@ -87,6 +89,23 @@ internal static class EngineFactory
             scope.Dispose();
             throw;
         }
+    }
+
+    private static Scheduler SchedulerOf(EngineOptions options, SchedulerLimits limits, BlockPool pool, KvGroup group, HostBlocks hostBlocks)
+    {
+        bool gpu = options.Device == DeviceKind.Cuda;
+        // A static batch reserves whole rows, which share nothing.
+        bool shares = options.EnablePrefixCaching && limits.StaticRowTokens == 0;
+        PrefixCache? prefixes = shares ? new PrefixCache(pool, hostBlocks.Offload, group.BlockSize) : null;
+        return new Scheduler(limits, new KvCacheManager(pool, group.BlockSize, prefixes), new SchedulerSetup
+        {
+            Policy = SchedulingPolicies.Create(options.SchedulingPolicy, options.UserWeights),
+            Preemption = options.PreemptionMode,
+            SwapBlocks = hostBlocks.Swap,
+            BlockBytes = group.BlockBytes,
+            AssumedSwapBandwidth = gpu ? 20e9 : 4e9,
+            TargetInterTokenLatency = options.TargetInterTokenLatency?.TotalSeconds,
+        });
     }
 
     private static TimeSpan? StepTimeoutOf(EngineOptions options) =>

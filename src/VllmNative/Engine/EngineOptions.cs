@@ -1,4 +1,9 @@
+using System.Collections.ObjectModel;
+using VllmNative.Cache.Eviction;
 using VllmNative.Diagnostics;
+using VllmNative.Requests;
+using VllmNative.Scheduling;
+using VllmNative.Scheduling.Policies;
 using VllmNative.Tensors;
 
 namespace VllmNative.Engine;
@@ -6,6 +11,9 @@ namespace VllmNative.Engine;
 /// <summary>How an engine is set up; names and defaults are vLLM's where vLLM has them.</summary>
 public sealed partial record EngineOptions
 {
+    internal const string ContinuousScheduler = "continuous";
+    internal const string StaticScheduler = "static";
+
     private const double MaxHostGibibytes = 65536;
 
     /// <summary>Directory of a Hugging Face checkpoint; with <see cref="LoadFormat.Dummy"/> a config.json file is enough.</summary>
@@ -65,6 +73,36 @@ public sealed partial record EngineOptions
     /// </summary>
     public bool Deterministic { get; init; }
 
+    /// <summary>Whether requests share the KV blocks of common beginnings, also with requests that have ended.</summary>
+    public bool EnablePrefixCaching { get; init; } = true;
+
+    /// <summary>Which cached blocks give way first: "lru", "lfu" (least frequently used, old uses count less) or "length-aware" (keeps long sequences).</summary>
+    public string EvictionPolicy { get; init; } = EvictionPolicies.Default;
+
+    /// <summary>
+    /// Who is served first: "fcfs", "priority" (lower <see cref="RequestScheduling.Priority"/> first; a minute of waiting is worth one),
+    /// "fair" (users share by weight) or "shortest-predicted".
+    /// </summary>
+    public string SchedulingPolicy { get; init; } = SchedulingPolicies.Default;
+
+    /// <summary>With policy "fair": weights of users, above 0; who is not named has 1.</summary>
+    public IReadOnlyDictionary<string, double> UserWeights { get; init; } = ReadOnlyDictionary<string, double>.Empty;
+
+    /// <summary>How often later requests may be served before one that does not fit; then nobody passes it any more.</summary>
+    public int MaxOvertakes { get; init; } = 16;
+
+    /// <summary>
+    /// "continuous": requests come and go at every step. "static", a baseline to compare with: a batch runs until its last request has
+    /// ended, and each of its rows reserves the KV of <see cref="MaxModelLen"/> tokens.
+    /// </summary>
+    public string Scheduler { get; init; } = ContinuousScheduler;
+
+    /// <summary>What becomes of the KV blocks of a request that makes room for others.</summary>
+    public PreemptionMode PreemptionMode { get; init; } = PreemptionMode.Auto;
+
+    /// <summary>The pause between two tokens that requests should not exceed while long prompts enter; prompts then take as many steps as that needs. Null = off.</summary>
+    public TimeSpan? TargetInterTokenLatency { get; init; }
+
     /// <summary>Seed of requests that bring none.</summary>
     public long Seed { get; init; }
 
@@ -122,6 +160,20 @@ public sealed partial record EngineOptions
         Require(RequestTimeout is null || RequestTimeout > TimeSpan.Zero, $"RequestTimeout is {RequestTimeout}, expected above zero");
         Require(QueueTimeout is null || QueueTimeout > TimeSpan.Zero, $"QueueTimeout is {QueueTimeout}, expected above zero");
         Require(StepTimeout is null || (StepTimeout > TimeSpan.Zero && StepTimeout <= TimeSpan.FromDays(1)), $"StepTimeout is {StepTimeout}, expected above zero and at most a day");
+        Require(EvictionPolicies.Names.Contains(EvictionPolicy), $"EvictionPolicy is \"{EvictionPolicy}\", expected one of {string.Join(", ", EvictionPolicies.Names)}");
+        Require(SchedulingPolicies.Names.Contains(SchedulingPolicy), $"SchedulingPolicy is \"{SchedulingPolicy}\", expected one of {string.Join(", ", SchedulingPolicies.Names)}");
+        Require(Scheduler is ContinuousScheduler or StaticScheduler, $"Scheduler is \"{Scheduler}\", expected {ContinuousScheduler} or {StaticScheduler}");
+        Require(MaxOvertakes is >= 0 and <= 1_000_000, $"MaxOvertakes is {MaxOvertakes}, expected 0..1000000");
+        Require(Enum.IsDefined(PreemptionMode), $"PreemptionMode is {(int)PreemptionMode}, expected Auto, Recompute or Swap");
+        Require(PreemptionMode != PreemptionMode.Swap || SwapSpace > 0, $"PreemptionMode is Swap, but SwapSpace is {SwapSpace} GiB, expected above 0");
+        Require(
+            TargetInterTokenLatency is null || (TargetInterTokenLatency > TimeSpan.Zero && TargetInterTokenLatency <= TimeSpan.FromMinutes(1)),
+            $"TargetInterTokenLatency is {TargetInterTokenLatency}, expected above zero and at most a minute");
+        foreach ((string user, double weight) in UserWeights)
+        {
+            Require(double.IsFinite(weight) && weight > 0, $"UserWeights has {weight} for \"{user}\", expected a finite number above 0");
+        }
+
         if (errors.Count > 0)
         {
             throw new VllmException("engine options: " + string.Join("; ", errors));

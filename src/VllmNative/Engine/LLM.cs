@@ -75,7 +75,7 @@ public sealed class LLM : IDisposable
 
     private RequestOutput[] Run(IReadOnlyList<Prompt> prompts, Func<int, SamplingParams?> parametersOf)
     {
-        OutputProcessor[] processors = [.. prompts.Select((prompt, i) => Engine.Prepare(prompt, parametersOf(i), null))];
+        OutputProcessor[] processors = [.. prompts.Select((prompt, i) => Engine.Prepare(prompt, parametersOf(i)))];
         foreach (OutputProcessor processor in processors)
         {
             Engine.Core.Submit(processor.Request);

@@ -1,3 +1,4 @@
+using VllmNative.Cache;
 using VllmNative.Diagnostics;
 using VllmNative.Loading;
 using VllmNative.Outputs;
@@ -49,9 +50,11 @@ internal sealed class RequestFactory
 
     /// <summary>Checks a prompt and its parameters and makes the request.</summary>
     /// <exception cref="InvalidRequestException">Names the value and the limit.</exception>
-    internal OutputProcessor Create(Prompt prompt, SamplingParams parameters, string? requestId)
+    internal OutputProcessor Create(Prompt prompt, SamplingParams parameters, string? requestId, RequestScheduling? scheduling)
     {
         parameters.Validate();
+        scheduling ??= RequestScheduling.Default;
+        scheduling.Validate();
         int vocabulary = _parts.Config.VocabSize;
         int[] ids = TokensOf(prompt);
         CheckPrompt(ids, vocabulary);
@@ -84,7 +87,12 @@ internal sealed class RequestFactory
         long internalId = Interlocked.Increment(ref _nextId);
         // Unseeded requests differ from each other, and a run with the same options and order repeats.
         ulong seed = parameters.Seed is { } given ? (ulong)given : Mix((ulong)_options.Seed, (ulong)internalId);
-        var request = new Request(internalId, ids, parameters, maxTokens, stopIds, _parts.KvGroup.BlockSize, seed);
+        var request = new Request(internalId, ids, parameters, maxTokens, stopIds, _parts.KvGroup.BlockSize, seed) { Scheduling = scheduling };
+        if (_options.EnablePrefixCaching)
+        {
+            PrefixCache.HashPrompt(request, _parts.KvGroup.BlockSize);
+        }
+
         long now = TimeProvider.System.GetTimestamp();
         request.Deadline = Deadline(now, _options.RequestTimeout);
         request.QueueDeadline = Deadline(now, _options.QueueTimeout);

@@ -21,29 +21,16 @@ internal sealed class Admission
     private readonly RunningRequests _running;
     private readonly WaitingQueue _waiting;
     private readonly SwapSpace? _swap;
+    private readonly StepBudget _budget;
     private readonly StaticBatch? _static;
     private readonly int[] _matched;
     private readonly List<Request> _passed = [];
 
-    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap)
+    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, StepBudget budget)
     {
-        (_limits, _cache, _policy, _running, _waiting, _swap) = (limits, cache, policy, running, waiting, swap);
+        (_limits, _cache, _policy, _running, _waiting, _swap, _budget) = (limits, cache, policy, running, waiting, swap, budget);
         _static = limits.StaticRowTokens > 0 ? new StaticBatch(limits.MaxNumSeqs, (cache.Pool.Total - 1) / cache.BlocksFor(limits.StaticRowTokens)) : null;
         _matched = new int[cache.Prefixes is null ? 0 : cache.Pool.Total];
-    }
-
-    /// <summary>Tokens of a request that a step computes, within the step's budget.</summary>
-    internal int ChunkOf(Request request, int budget)
-    {
-        // Steps in flight bring all that it may generate.
-        if (request.OutputLength + request.Pending >= request.MaxTokens)
-        {
-            return 0;
-        }
-
-        int tokens = Math.Min(request.Unscheduled, budget);
-        int threshold = _limits.LongPrefillTokenThreshold;
-        return threshold > 0 ? Math.Min(tokens, threshold) : tokens;
     }
 
     /// <summary>
@@ -85,20 +72,18 @@ internal sealed class Admission
 
     /// <summary>Takes in who fits.</summary>
     /// <param name="plan">The step.</param>
-    /// <param name="budget">Tokens that it may still compute.</param>
     /// <param name="admitted">Receives them.</param>
-    internal void Admit(StepPlan plan, int budget, List<Request> admitted)
+    internal void Admit(StepPlan plan, List<Request> admitted)
     {
         if (_static is { } batch && !batch.Open(_running.Count))
         {
             return;
         }
 
-        while (budget > 0 && !_running.Full && _passed.Count < MostPassed && _waiting.First is { } request)
+        while (!_budget.IsSpent && !_running.Full && _passed.Count < MostPassed && _waiting.First is { } request)
         {
-            if (TryAdmit(request, plan, budget) is var tokens and > 0)
+            if (TryAdmit(request, plan))
             {
-                budget -= tokens;
                 admitted.Add(request);
                 if (NoteOvertaken())
                 {
@@ -149,18 +134,17 @@ internal sealed class Admission
         return last;
     }
 
-    // Its first tokens, or 0 when it does not start now.
-    private int TryAdmit(Request request, StepPlan plan, int budget)
+    private bool TryAdmit(Request request, StepPlan plan)
     {
         if (request.InTransfer || !_running.HasRowFor(request))
         {
-            return 0;
+            return false;
         }
 
         if (request.HostBlockCount > 0 && request.BlockCount == 0)
         {
             _swap!.TrySwapIn(request, plan);
-            return 0;
+            return false;
         }
 
         ReadOnlySpan<int> hits = default;
@@ -173,13 +157,20 @@ internal sealed class Admission
         int needed = _cache.BlocksFor(request.Length) - request.BlockCount - hits.Length + (_cache.WritesShared(request) ? 1 : 0);
         if (needed > _cache.Pool.Free - Unowned(hits) || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
         {
-            return 0;
+            return false;
         }
 
-        return Start(request, plan, budget, hits);
+        int tokens = _budget.ChunkOf(request, request.Scheduled + (hits.Length * _cache.BlockSize));
+        if (tokens == 0)
+        {
+            return false;
+        }
+
+        Start(request, plan, tokens, hits);
+        return true;
     }
 
-    private int Start(Request request, StepPlan plan, int budget, ReadOnlySpan<int> hits)
+    private void Start(Request request, StepPlan plan, int tokens, ReadOnlySpan<int> hits)
     {
         _waiting.Remove(request);
         _running.Add(request);
@@ -197,12 +188,11 @@ internal sealed class Admission
 
         PlanWriter.AddAdmission(plan, request);
         KvCacheManager.WriteTable(request, plan);
-        int tokens = ChunkOf(request, budget);
         bool grown = _cache.TryGrow(request, request.Scheduled + tokens, plan);
         Debug.Assert(grown, "admission counted the blocks");
         PlanWriter.AddRow(plan, request, tokens);
+        _budget.Take(tokens, request.Scheduled);
         _cache.Register(request);
-        return tokens;
     }
 
     private int DeviceHits(int matched)

@@ -5,20 +5,19 @@ using VllmNative.Steps;
 
 namespace VllmNative.Scheduling;
 
-/// <summary>How a running request makes room: its blocks go to the host, or it is computed again.</summary>
-internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, RunningRequests running, WaitingQueue waiting, SwapSpace? swap)
+/// <summary>How a request makes room: its blocks go to the host, or it is computed again.</summary>
+internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, PreemptionCost cost, long blockBytes)
 {
     private long _count;
 
     /// <summary>How often so far; other threads may read it.</summary>
     internal long Count => Volatile.Read(ref _count);
 
-    /// <summary>Takes the blocks of a request; it waits to go on.</summary>
+    /// <summary>Takes the blocks of a running request; it waits to go on.</summary>
     internal void Preempt(Request victim, StepPlan plan)
     {
         Debug.Assert(victim.StepsInFlight == 0, "a request with a step in flight cannot lose its blocks");
-        Volatile.Write(ref _count, _count + 1);
-        victim.Preemptions++;
+        Note(victim);
         if (Swaps(victim))
         {
             Stop(victim);
@@ -47,8 +46,7 @@ internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, Runn
             return false;
         }
 
-        Volatile.Write(ref _count, _count + 1);
-        last.Preemptions++;
+        Note(last);
         Forget(last);
         return true;
     }
@@ -61,12 +59,18 @@ internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, Runn
         request.Computed = request.Scheduled = 0;
     }
 
-    /// <summary>The request gives back all that it has and is computed again.</summary>
+    /// <summary>A running request gives back all that it has and is computed again.</summary>
     internal void Restart(Request request)
     {
         Stop(request);
         cache.Free(request);
         request.Computed = request.Scheduled = 0;
+    }
+
+    private void Note(Request request)
+    {
+        Volatile.Write(ref _count, _count + 1);
+        request.Preemptions++;
     }
 
     private void Stop(Request request)
@@ -78,5 +82,11 @@ internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, Runn
         waiting.Add(request);
     }
 
-    private bool Swaps(Request victim) => swap is not null && mode != PreemptionMode.Recompute && swap.Fits(victim);
+    // Nothing is expected to stay cached: room is short.
+    private bool Swaps(Request victim) => swap is not null && mode switch
+    {
+        PreemptionMode.Swap => swap.Fits(victim),
+        PreemptionMode.Auto => cost.ShouldSwap(victim.Scheduled, 0, victim.BlockCount * blockBytes, swap.Fits(victim)),
+        _ => false,
+    };
 }

@@ -13,7 +13,6 @@ namespace VllmNative.Scheduling;
 /// </summary>
 internal sealed class Scheduler
 {
-    private readonly SchedulerLimits _limits;
     private readonly KvCacheManager _cache;
     private readonly SchedulingPolicy _policy;
     private readonly RunningRequests _running;
@@ -22,6 +21,12 @@ internal sealed class Scheduler
     private readonly SwapSpace? _swap;
     private readonly Preemption _preemption;
     private readonly Admission _admission;
+    private readonly StepBudget _budget;
+
+    // Learned where something depends on it.
+    private readonly StepTimeModel? _model;
+    private readonly LatencyTarget? _latency;
+    private readonly SwapBandwidth _bandwidth;
 
     // Finished requests whose blocks a step in flight still writes to.
     private readonly List<Request> _leaving;
@@ -30,13 +35,17 @@ internal sealed class Scheduler
     internal Scheduler(SchedulerLimits limits, KvCacheManager cache, SchedulerSetup? setup = null)
     {
         setup ??= new SchedulerSetup();
-        _limits = limits;
         _cache = cache;
         _policy = setup.Policy ?? new FcfsPolicy();
         _running = new RunningRequests(limits);
         _swap = setup.SwapBlocks > 0 ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers, _waiting) : null;
-        _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap);
-        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap);
+        _bandwidth = new SwapBandwidth(setup.AssumedSwapBandwidth);
+        _model = setup.TargetInterTokenLatency is not null || (_swap is not null && setup.Preemption == PreemptionMode.Auto) ? new StepTimeModel() : null;
+        _latency = setup.TargetInterTokenLatency is { } target ? new LatencyTarget(target, _model!) : null;
+        _budget = new StepBudget(limits, _latency);
+        var cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
+        _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, cost, setup.BlockBytes);
+        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _budget);
         _leaving = new List<Request>(limits.MaxNumSeqs);
     }
 
@@ -95,17 +104,17 @@ internal sealed class Scheduler
     {
         plan.Clear();
         _admission.ChooseYielding();
-        int budget = _limits.MaxNumBatchedTokens;
-        bool pressed = !ScheduleRunning(plan, ref budget);
+        _budget.Begin(_running);
+        bool pressed = !ScheduleRunning(plan);
         PreemptYielding(plan);
         // A pool that just overflowed takes nobody in.
         if (!pressed)
         {
-            _admission.Admit(plan, budget, admitted);
+            _admission.Admit(plan, admitted);
             // Nobody runs and nothing is under way: those who wait must hold each other's blocks.
             while (_running.Count == 0 && !_transfers.Any && _waiting.First is { } first && _preemption.TryReclaim(keep: first))
             {
-                _admission.Admit(plan, budget, admitted);
+                _admission.Admit(plan, admitted);
             }
         }
 
@@ -191,6 +200,22 @@ internal sealed class Scheduler
     /// <summary>The request has taken tokens: full blocks become known.</summary>
     internal void TokensTaken(Request request) => _cache.Register(request);
 
+    /// <summary>A step returned: what it took teaches how long the next ones will take.</summary>
+    /// <param name="plan">The step.</param>
+    /// <param name="seconds">From the end of the step before it, or from its submission when that was later.</param>
+    internal void Observe(StepPlan plan, double seconds)
+    {
+        if (_model is not null)
+        {
+            StepLoad load = StepLoad.Of(plan);
+            _model.Observe(load, seconds);
+            _latency?.Observe(load, seconds);
+        }
+    }
+
+    /// <summary>Swaps were measured.</summary>
+    internal void ObserveSwaps(long bytes, double seconds) => _bandwidth.Observe(bytes, seconds);
+
     /// <summary>Copies of all steps up to this one have happened.</summary>
     internal void TransfersDone(long stepId)
     {
@@ -222,13 +247,13 @@ internal sealed class Scheduler
     }
 
     // False when the pool overflowed.
-    private bool ScheduleRunning(StepPlan plan, ref int budget)
+    private bool ScheduleRunning(StepPlan plan)
     {
         bool preempted = false;
-        for (int i = 0; i < _running.Count && budget > 0; i++)
+        for (int i = 0; i < _running.Count && !_budget.IsSpent; i++)
         {
             Request request = _running[i];
-            int tokens = request.Retracted || request.Yields ? 0 : _admission.ChunkOf(request, budget);
+            int tokens = request.Retracted || request.Yields ? 0 : _budget.ChunkOf(request, request.Scheduled);
             if (tokens == 0)
             {
                 continue;
@@ -240,8 +265,8 @@ internal sealed class Scheduler
                 return false;
             }
 
-            budget -= tokens;
             PlanWriter.AddRow(plan, request, tokens);
+            _budget.Take(tokens, request.Scheduled);
             _cache.Register(request);
         }
 

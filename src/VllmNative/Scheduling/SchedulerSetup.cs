@@ -11,4 +11,13 @@ internal sealed record SchedulerSetup
 
     /// <summary>Host blocks for swapped requests.</summary>
     internal int SwapBlocks { get; init; }
+
+    /// <summary>Bytes of a block, for what swapping costs.</summary>
+    internal long BlockBytes { get; init; }
+
+    /// <summary>What swapping is taken to reach until it was measured, in bytes a second.</summary>
+    internal double AssumedSwapBandwidth { get; init; } = 2e9;
+
+    /// <summary>The inter-token latency that decodes should see, in seconds; null = prefill takes what the step's bound leaves.</summary>
+    internal double? TargetInterTokenLatency { get; init; }
 }

@@ -11,7 +11,7 @@ namespace VllmNative.Scheduling;
 internal sealed class WaitingQueue : IEnumerable<Request>
 {
     private readonly List<Request> _holders = [];
-    private Request[] _heap = new Request[64];
+    private Request[] _heap = new Request[4096];
 
     internal int Count { get; private set; }
 
