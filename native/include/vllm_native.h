@@ -224,7 +224,8 @@ VN_API int32_t vn_library_init(const vn_library_options *options);
 
 /* Makes the nth next call (1 = the next) of an operation misbehave. op: its name without "vn_". action: "fail" (value = the
  * status to return), "nan_row" (value = the row of the result that becomes NaN; gemm, rms_norm), "pending" (event_query
- * answers that the event has not happened), "delay_ms" (value), "lost" (the device answers VN_DEVICE_LOST from then on). Needs allow_faults, else VN_UNSUPPORTED. */
+ * answers that the event has not happened), "delay_ms" (value), "lost" (the device answers VN_DEVICE_LOST from then on).
+ * Needs allow_faults, else VN_UNSUPPORTED. */
 VN_API int32_t vn_debug_inject(vn_device *device, const char *op, int64_t nth, const char *action, int64_t value);
 
 /* ---- devices, streams, events, buffers --------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "69336bcd6937b76af0bed1afbdc54ed235a2d9dd29139e3a3190efe785d90e11";
+    public const string HeaderSha256 = "d4fe477ab41c781ed79a58606630b69d0d10d0eeb1973d07f25e01e6b9ddf3c4";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;

@@ -36,7 +36,8 @@ internal static unsafe partial class NativeMethods
     /// <summary>
     /// Makes the nth next call (1 = the next) of an operation misbehave. op: its name without "vn_". action: "fail" (value = the
     /// status to return), "nan_row" (value = the row of the result that becomes NaN; gemm, rms_norm), "pending" (event_query
-    /// answers that the event has not happened), "delay_ms" (value), "lost" (the device answers VN_DEVICE_LOST from then on). Needs allow_faults, else VN_UNSUPPORTED.
+    /// answers that the event has not happened), "delay_ms" (value), "lost" (the device answers VN_DEVICE_LOST from then on).
+    /// Needs allow_faults, else VN_UNSUPPORTED.
     /// </summary>
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int vn_debug_inject(DeviceHandle device, string op, long nth, string action, long value);

@@ -32,7 +32,8 @@ public sealed partial record EngineOptions
     /// </description>
     /// </item>
     /// </list>
-    /// Any GPU: <see cref="GpuMemoryUtilization"/> 0.9, since the driver and other processes need some of it. The rest are the defaults.
+    /// Any GPU: <see cref="GpuMemoryUtilization"/> 0.9, since the driver and other processes need some of it, and
+    /// <see cref="SwapSpace"/> 4 GiB, so that a long request that is preempted need not be computed again. The rest are the defaults.
     /// </remarks>
     /// <param name="model">As <see cref="Model"/>.</param>
     /// <param name="gpuMemoryGiB">Memory of the GPU in GiB, finite and above 0; without a GPU 0 will do.</param>
@@ -65,6 +66,7 @@ public sealed partial record EngineOptions
             MaxNumBatchedTokens = large ? 8192 : 2048,
             MaxNumSeqs = large ? 1024 : 256,
             GpuMemoryUtilization = gpu ? KvCacheSizing.DefaultGpuUtilization : null,
+            SwapSpace = gpu ? 4 : 0,
         };
     }
 }

@@ -18,9 +18,16 @@ public sealed class ForHardwareTests
     {
         EngineOptions options = EngineOptions.ForHardware("somewhere", memory, gpus);
         options.Validate();
-        Assert.Equal(
-            new EngineOptions { Model = "somewhere", Device = device, MaxNumBatchedTokens = batchedTokens, MaxNumSeqs = seqs, GpuMemoryUtilization = utilization },
-            options);
+        EngineOptions expected = new()
+        {
+            Model = "somewhere",
+            Device = device,
+            MaxNumBatchedTokens = batchedTokens,
+            MaxNumSeqs = seqs,
+            GpuMemoryUtilization = utilization,
+            SwapSpace = 4 * gpus,
+        };
+        Assert.Equal(expected, options);
     }
 
     [Theory]
