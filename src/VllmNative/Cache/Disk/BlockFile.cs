@@ -109,9 +109,22 @@ internal static class BlockFile
         {
             File.SetLastWriteTimeUtc(path, lastUse);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (DiskFaults.IsDisk(e))
         {
             // The index of this process knows the use in any case.
+        }
+    }
+
+    /// <summary>Removes a file that nobody will miss; where that is refused it stays.</summary>
+    internal static void TryRemove(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (DiskFaults.IsDisk(e))
+        {
+            // A damaged file stays a miss for as long as it stays.
         }
     }
 

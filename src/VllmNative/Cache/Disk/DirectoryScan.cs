@@ -67,7 +67,7 @@ internal sealed class DirectoryScan
 
             if (BlockPaths.IsTemporary(entry.FileName) && entry.LastWriteTimeUtc < abandoned)
             {
-                File.Delete(entry.ToFullPath());
+                BlockFile.TryRemove(entry.ToFullPath());
             }
 
             return null;
@@ -89,7 +89,7 @@ internal sealed class DirectoryScan
                 }
             }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (DiskFaults.IsDisk(e))
         {
             // What was listed until here is true.
         }
@@ -103,7 +103,7 @@ internal sealed class DirectoryScan
         {
             Directory.Delete(path);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (DiskFaults.IsDisk(e))
         {
             // Not empty, or not ours to remove.
         }

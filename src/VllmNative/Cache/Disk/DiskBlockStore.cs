@@ -175,7 +175,7 @@ internal sealed class DiskBlockStore
         catch (Exception e) when (DiskFaults.IsDisk(e))
         {
             _faults.EndWrites(e);
-            RemoveQuietly(temporary);
+            BlockFile.TryRemove(temporary);
             return false;
         }
     }
@@ -183,18 +183,6 @@ internal sealed class DiskBlockStore
     private void RemoveDamaged(string path)
     {
         _faults.NoteDamaged(path);
-        RemoveQuietly(path);
-    }
-
-    private static void RemoveQuietly(string path)
-    {
-        try
-        {
-            File.Delete(path);
-        }
-        catch (Exception e) when (DiskFaults.IsDisk(e))
-        {
-            // It stays a miss for as long as it stays.
-        }
+        BlockFile.TryRemove(path);
     }
 }

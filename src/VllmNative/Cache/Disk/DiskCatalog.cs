@@ -41,16 +41,16 @@ internal sealed class DiskCatalog(BlockPaths paths, long fileBytes, long budget,
             return false;
         }
 
-        _found.Clear();
-        if (_scan.Step(_found))
+        if (TryStep(_scan, out bool more))
         {
             Adopt();
+            if (!more)
+            {
+                _index.RemoveUnseen(_scans);
+            }
         }
-        else
-        {
-            _scan = null;
-            _index.RemoveUnseen(_scans);
-        }
+
+        _scan = more ? _scan : null;
 
         MakeRoom(0, long.MaxValue);
         Publish();
@@ -87,6 +87,23 @@ internal sealed class DiskCatalog(BlockPaths paths, long fileBytes, long budget,
     {
         _index.Remove(hash);
         Publish();
+    }
+
+    // A scan that the disk ends early proves nothing about what it has not seen.
+    private bool TryStep(DirectoryScan scan, out bool more)
+    {
+        _found.Clear();
+        try
+        {
+            more = scan.Step(_found);
+            return true;
+        }
+        catch (Exception e) when (DiskFaults.IsDisk(e))
+        {
+            faults.NoteUnreadable(e);
+            more = false;
+            return false;
+        }
     }
 
     private void Adopt()
@@ -135,8 +152,16 @@ internal sealed class DiskCatalog(BlockPaths paths, long fileBytes, long budget,
     // Times ahead of the clock are nobody's use, and would be found again and again.
     private static bool UsedByOthers(string path, long known, out long use)
     {
-        use = new FileInfo(path).LastWriteTimeUtc.Ticks;
-        return use > known && use <= DateTime.UtcNow.Ticks;
+        try
+        {
+            use = new FileInfo(path).LastWriteTimeUtc.Ticks;
+            return use > known && use <= DateTime.UtcNow.Ticks;
+        }
+        catch (Exception e) when (DiskFaults.IsDisk(e))
+        {
+            use = known;
+            return false;
+        }
     }
 
     private void Remove(string path)

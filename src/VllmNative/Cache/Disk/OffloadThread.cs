@@ -155,7 +155,7 @@ internal sealed class OffloadThread : IDisposable
             {
                 Finish(store, isLoad: false, Store(store));
             }
-            else if (!_store.Scan())
+            else if (!Scan())
             {
                 _added.WaitOne();
             }
@@ -165,6 +165,19 @@ internal sealed class OffloadThread : IDisposable
         while (_stores.TryTake(out StoreJob? store))
         {
             Finish(store, isLoad: false, 0);
+        }
+    }
+
+    private bool Scan()
+    {
+        try
+        {
+            return _store.Scan();
+        }
+        catch (Exception e)
+        {
+            NoteFailure(e);
+            return false;
         }
     }
 

@@ -117,7 +117,11 @@ public sealed class DiskDamageTests : IDisposable
         Write(store, 1);
         string target = Path.Combine(_disk.Outside, "target");
         File.Move(_disk.FileOf(1), target);
-        File.CreateSymbolicLink(_disk.FileOf(1), target);
+
+        // A link is as long as the path in it: this one has the length of a block's file, and leads to an intact block.
+        int slashes = BlockFile.HeaderBytes + BlockBytes - (target.Length - 1);
+        File.CreateSymbolicLink(_disk.FileOf(1), _disk.Outside + new string('/', slashes) + "target");
+        Assert.Equal(BlockFile.HeaderBytes + BlockBytes, new FileInfo(_disk.FileOf(1)).Length);
         Assert.False(Reads(store, 1));
         Assert.False(File.Exists(_disk.FileOf(1)));
         Assert.True(File.Exists(target));

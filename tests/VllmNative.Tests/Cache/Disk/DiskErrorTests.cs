@@ -97,6 +97,22 @@ public sealed class DiskErrorTests : IDisposable
         Assert.Empty(_disk.Log);
     }
 
+    [Fact]
+    public void A_root_that_turns_into_a_circle_of_links_is_survived()
+    {
+        DiskBlockStore store = _disk.Open(blocks: 2);
+        Write(store, 1);
+        Write(store, 2);
+        Assert.True(store.Scan());
+        Directory.Delete(_disk.Root, recursive: true);
+        File.CreateSymbolicLink(_disk.Root, _disk.Root);
+        ScanAll(store);
+        Assert.False(Reads(store, 1));
+        Assert.False(Write(store, 3));
+        Assert.False(store.Stats.Writes);
+        Assert.True(_disk.Log.Count <= 2, string.Join('\n', _disk.Log));
+    }
+
     // A file where the block's folder would be.
     private void BlockWritesOf(int seed) => File.WriteAllText(Path.GetDirectoryName(_disk.FileOf(seed))!, "");
 }
