@@ -124,7 +124,7 @@ public sealed class OffloadThreadTests : IDisposable
     }
 
     [Fact]
-    public void Dispose_ends_open_jobs_with_what_was_done()
+    public async Task Dispose_ends_open_jobs_with_what_was_done()
     {
         OffloadThread thread = Start(capacity: int.MaxValue);
         Fill(0);
@@ -141,7 +141,7 @@ public sealed class OffloadThreadTests : IDisposable
         }
 
         _host.Gate.Set();
-        Assert.True(dispose.Wait(Patience));
+        await dispose.WaitAsync(Patience);
         Dictionary<long, int> blocks = [];
         while (thread.TryTake(out OffloadResult result))
         {
