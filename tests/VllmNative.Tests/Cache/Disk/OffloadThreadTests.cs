@@ -215,6 +215,37 @@ public sealed class OffloadThreadTests : IDisposable
         }
     }
 
+    [Fact]
+    public void A_path_loses_its_end_first_whether_stored_or_loaded()
+    {
+        OffloadThread thread = Start(blocks: 4);
+        Fill(0);
+
+        // Several paths, since by chance one may lose its end first anyhow.
+        for (int first = 0; first < 5000; first += 1000)
+        {
+            Assert.Equal(4, Stores(first, 4));
+            Assert.Equal(2, Stores(first + 500, 2));
+            Assert.Equal(2, Loads(first, 4));
+            Assert.Equal(4, Stores(first + 100, 4));
+            Assert.Equal(4, Loads(first + 100, 4));
+            Assert.Equal(2, Stores(first + 500, 2));
+            Assert.Equal(2, Loads(first + 100, 4));
+        }
+
+        int Stores(int first, int blocks)
+        {
+            thread.TryStore(new StoreJob(1, Path(blocks, first), PrefixScope.Shared, Blocks([.. Enumerable.Range(0, blocks).Select(i => (i, 0))])));
+            return Next(thread).Blocks;
+        }
+
+        int Loads(int first, int blocks)
+        {
+            thread.TryLoad(new LoadJob(1, Path(blocks, first), PrefixScope.Shared, 0, new[] { 4, 5, 6, 7 }));
+            return Next(thread).Blocks;
+        }
+    }
+
     private static int[] Path(int blocks, int first = 0) => [.. Enumerable.Range(first, blocks * BlockSize)];
 
     private static OffloadBlock[] Blocks(params (int Path, int Host)[] blocks) => [.. blocks.Select(block => new OffloadBlock(block.Path, block.Host))];
