@@ -133,7 +133,19 @@ public sealed class DiskBlockStoreTests : IDisposable
         }
 
         Assert.DoesNotContain(
-            Directory.GetFiles("/proc/self/fd").Select(file => File.ResolveLinkTarget(file, returnFinalTarget: false)?.FullName ?? ""),
-            target => target.StartsWith(_disk.Outside, StringComparison.Ordinal));
+            Directory.GetFiles("/proc/self/fd").Select(TargetOf), target => target.StartsWith(_disk.Outside, StringComparison.Ordinal));
+    }
+
+    // Tests beside this one close theirs at any time.
+    private static string TargetOf(string descriptor)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(descriptor, returnFinalTarget: false)?.FullName ?? "";
+        }
+        catch (IOException)
+        {
+            return "";
+        }
     }
 }
