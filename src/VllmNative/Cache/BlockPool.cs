@@ -160,7 +160,7 @@ internal sealed class BlockPool
     /// <summary>A request found the block in the index.</summary>
     internal void NoteHit(int block) => _cached.NoteHit(block);
 
-    /// <summary>Cached blocks that give way soon, roughly in their order.</summary>
+    /// <summary>The cached blocks that give way next, in order; they stay.</summary>
     internal int PeekEvictions(Span<int> blocks) => _cached.Peek(blocks);
 
     /// <summary>For invariant checks.</summary>

@@ -53,6 +53,9 @@ internal sealed class PrefixIndex
         }
     }
 
+    /// <summary>Most nodes.</summary>
+    internal int Capacity => _ids.Length;
+
     /// <summary>Nodes that can be found.</summary>
     internal int Count { get; private set; }
 

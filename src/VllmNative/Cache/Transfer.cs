@@ -34,6 +34,9 @@ internal sealed class Transfer(TransferKind kind, Request? request, int[] device
 
     internal bool ToHost => kind is TransferKind.SwapOut or TransferKind.Offload;
 
+    /// <summary>For what goes to the tier: the ids of the blocks' nodes.</summary>
+    internal long[] NodeIds { get; init; } = [];
+
     internal long StepId { get; set; }
 
     internal bool Failed { get; set; }

@@ -96,12 +96,13 @@ internal static class EngineFactory
         bool gpu = options.Device == DeviceKind.Cuda;
         // A static batch reserves whole rows, which share nothing.
         bool shares = options.EnablePrefixCaching && limits.StaticRowTokens == 0;
-        PrefixCache? prefixes = shares ? new PrefixCache(pool, hostBlocks.Offload, group.BlockSize) : null;
+        PrefixCache? prefixes = shares ? new PrefixCache(pool, hostBlocks.Total, group.BlockSize) : null;
         return new Scheduler(limits, new KvCacheManager(pool, group.BlockSize, prefixes), new SchedulerSetup
         {
             Policy = SchedulingPolicies.Create(options.SchedulingPolicy, options.UserWeights),
             Preemption = options.PreemptionMode,
             SwapBlocks = hostBlocks.Swap,
+            TierBlocks = shares ? hostBlocks.Offload : 0,
             BlockBytes = group.BlockBytes,
             AssumedSwapBandwidth = gpu ? 20e9 : 4e9,
             TargetInterTokenLatency = options.TargetInterTokenLatency?.TotalSeconds,

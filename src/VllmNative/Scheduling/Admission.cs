@@ -21,16 +21,17 @@ internal sealed class Admission
     private readonly RunningRequests _running;
     private readonly WaitingQueue _waiting;
     private readonly SwapSpace? _swap;
+    private readonly HostTier? _tier;
     private readonly StepBudget _budget;
     private readonly StaticBatch? _static;
     private readonly int[] _matched;
     private readonly List<Request> _passed = [];
 
-    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, StepBudget budget)
+    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, StepBudget budget)
     {
-        (_limits, _cache, _policy, _running, _waiting, _swap, _budget) = (limits, cache, policy, running, waiting, swap, budget);
+        (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _budget) = (limits, cache, policy, running, waiting, swap, tier, budget);
         _static = limits.StaticRowTokens > 0 ? new StaticBatch(limits.MaxNumSeqs, (cache.Pool.Total - 1) / cache.BlocksFor(limits.StaticRowTokens)) : null;
-        _matched = new int[cache.Prefixes is null ? 0 : cache.Pool.Total];
+        _matched = new int[cache.Prefixes?.Index.Capacity ?? 0];
     }
 
     /// <summary>
@@ -148,15 +149,25 @@ internal sealed class Admission
         }
 
         ReadOnlySpan<int> hits = default;
+        int onHost = 0;
         if (request.BlockCount == 0 && request.PrefixRoot != 0 && !request.Scheduling.SkipReadingPrefixCache)
         {
-            hits = _matched.AsSpan(0, DeviceHits(_cache.Prefixes!.Match(request, _matched)));
+            Span<int> matched = _matched.AsSpan(0, _cache.Prefixes!.Match(request, _matched));
+            hits = matched[..DeviceHits(matched)];
+            onHost = _tier?.HitsOf(matched[hits.Length..]) ?? 0;
         }
 
         // The whole sequence must fit now, so that chunks of many prompts do not starve each other; so must a copy of a shared block.
         int needed = _cache.BlocksFor(request.Length) - request.BlockCount - hits.Length + (_cache.WritesShared(request) ? 1 : 0);
         if (needed > _cache.Pool.Free - Unowned(hits) || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
         {
+            return false;
+        }
+
+        if (onHost > 0)
+        {
+            _cache.Borrow(request, hits);
+            _tier!.Onload(request, _matched.AsSpan(hits.Length, onHost), plan);
             return false;
         }
 
@@ -195,10 +206,10 @@ internal sealed class Admission
         _cache.Register(request);
     }
 
-    private int DeviceHits(int matched)
+    private int DeviceHits(ReadOnlySpan<int> matched)
     {
         int hits = 0;
-        while (hits < matched && _cache.Prefixes!.Index.DeviceBlockOf(_matched[hits]) != PrefixIndex.None)
+        while (hits < matched.Length && _cache.Prefixes!.Index.DeviceBlockOf(matched[hits]) != PrefixIndex.None)
         {
             hits++;
         }

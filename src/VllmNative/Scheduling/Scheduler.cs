@@ -19,6 +19,7 @@ internal sealed class Scheduler
     private readonly WaitingQueue _waiting = new();
     private readonly BlockTransfers _transfers = new();
     private readonly SwapSpace? _swap;
+    private readonly HostTier? _tier;
     private readonly Preemption _preemption;
     private readonly Admission _admission;
     private readonly StepBudget _budget;
@@ -38,14 +39,15 @@ internal sealed class Scheduler
         _cache = cache;
         _policy = setup.Policy ?? new FcfsPolicy();
         _running = new RunningRequests(limits);
-        _swap = setup.SwapBlocks > 0 ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers, _waiting) : null;
+        _swap = setup.SwapBlocks > 0 ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers) : null;
+        _tier = setup.TierBlocks > 0 ? new HostTier(new HostBlockPool(setup.SwapBlocks, setup.TierBlocks), cache, _transfers, cache.BlocksFor(limits.MaxNumBatchedTokens)) : null;
         _bandwidth = new SwapBandwidth(setup.AssumedSwapBandwidth);
         _model = setup.TargetInterTokenLatency is not null || (_swap is not null && setup.Preemption == PreemptionMode.Auto) ? new StepTimeModel() : null;
         _latency = setup.TargetInterTokenLatency is { } target ? new LatencyTarget(target, _model!) : null;
         _budget = new StepBudget(limits, _latency);
         var cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
         _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, cost, setup.BlockBytes);
-        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _budget);
+        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _budget);
         _leaving = new List<Request>(limits.MaxNumSeqs);
     }
 
@@ -61,6 +63,8 @@ internal sealed class Scheduler
     internal KvCacheManager Cache => _cache;
 
     internal SwapSpace? Swap => _swap;
+
+    internal HostTier? Tier => _tier;
 
     internal BlockTransfers Transfers => _transfers;
 
@@ -95,7 +99,11 @@ internal sealed class Scheduler
     }
 
     /// <summary>Forgets all cached prefixes; who runs goes on.</summary>
-    internal void ResetPrefixCache() => _cache.Prefixes?.Reset(_running.List.Concat(_waiting.Holders));
+    internal void ResetPrefixCache()
+    {
+        _cache.Prefixes?.Reset(_running.List.Concat(_waiting.Holders));
+        _tier?.Reset();
+    }
 
     /// <summary>Fills the plan with the next step; an empty plan means that there is nothing to compute now.</summary>
     /// <param name="plan">Cleared here; its id is set.</param>
@@ -118,6 +126,7 @@ internal sealed class Scheduler
             }
         }
 
+        _tier?.Clean(plan);
         // With nothing to compute, a step that only waits says when the copies have happened.
         plan.AwaitsSwaps = plan.Rows.Count == 0 && _transfers.Any;
     }
@@ -221,19 +230,29 @@ internal sealed class Scheduler
     {
         while (_transfers.TryTake(stepId, out Transfer transfer))
         {
-            Debug.Assert(transfer.Request is not null, "only requests are swapped");
-            if (transfer.Kind == TransferKind.SwapOut)
+            switch (transfer.Kind)
             {
-                _swap!.SwappedOutNow(transfer);
-            }
-            else
-            {
-                _swap!.SwappedInNow(transfer);
+                case TransferKind.SwapOut:
+                    _swap!.SwappedOutNow(transfer);
+                    break;
+                case TransferKind.SwapIn:
+                    _swap!.SwappedInNow(transfer);
+                    break;
+                case TransferKind.Offload:
+                    _tier!.OffloadedNow(transfer);
+                    break;
+                default:
+                    _tier!.OnloadedNow(transfer);
+                    break;
             }
 
             if (transfer.Request is { } request)
             {
                 request.Retracted = false;
+                if (request.BlockCount == 0)
+                {
+                    _waiting.Holders.Remove(request);
+                }
             }
         }
     }

@@ -12,6 +12,9 @@ internal sealed record SchedulerSetup
     /// <summary>Host blocks for swapped requests.</summary>
     internal int SwapBlocks { get; init; }
 
+    /// <summary>Host blocks behind them, for the prefix cache; only with one.</summary>
+    internal int TierBlocks { get; init; }
+
     /// <summary>Bytes of a block, for what swapping costs.</summary>
     internal long BlockBytes { get; init; }
 

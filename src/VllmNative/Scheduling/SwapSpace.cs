@@ -5,7 +5,7 @@ using VllmNative.Steps;
 namespace VllmNative.Scheduling;
 
 /// <summary>Host memory for the K/V of preempted requests: where it goes when a request is swapped out, and back.</summary>
-internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockTransfers transfers, WaitingQueue waiting)
+internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockTransfers transfers)
 {
     private int _comingFree;
     private long _swappedOut;
@@ -49,7 +49,6 @@ internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockT
         Request request = transfer.Request!;
         request.InTransfer = false;
         _comingFree -= transfer.Count;
-        waiting.Holders.Remove(request);
         cache.Free(request);
         if (transfer.Failed || request.Retracted || request.Status == RequestStatus.Finished)
         {
@@ -91,7 +90,6 @@ internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockT
         Drop(request, computed: !lost);
         if (lost)
         {
-            waiting.Holders.Remove(request);
             cache.Free(request);
         }
         else

@@ -38,9 +38,10 @@ internal sealed class SchedulerHarness : IDisposable
             StaticRowTokens = staticRowTokens,
         };
         Pool = new BlockPool(numBlocks, eviction);
-        Prefixes = prefixCaching ? new PrefixCache(Pool, 0, blockSize) : null;
+        int hostBlocks = (setup?.SwapBlocks ?? 0) + (setup?.TierBlocks ?? 0);
+        Prefixes = prefixCaching ? new PrefixCache(Pool, hostBlocks, blockSize) : null;
         Scheduler = new Scheduler(_limits, new KvCacheManager(Pool, blockSize, Prefixes), setup);
-        Device = new FakeModelRunner(stepsInFlight, maxSeqs, budget, numBlocks, blockSize, maxBlocks: numBlocks, hostBlocks: setup?.SwapBlocks ?? 0);
+        Device = new FakeModelRunner(stepsInFlight, maxSeqs, budget, numBlocks, blockSize, maxBlocks: numBlocks, hostBlocks);
         BlockSize = blockSize;
         _committer = new StepCommitter(Scheduler, _pump);
     }
@@ -181,7 +182,8 @@ internal sealed class SchedulerHarness : IDisposable
 
     private void CheckInvariants()
     {
-        CacheInvariants.Check(Pool, Scheduler.Owners, Prefixes);
+        IEnumerable<int> offloading = Scheduler.Transfers.UnderWay.Where(transfer => transfer.Kind == TransferKind.Offload).SelectMany(transfer => transfer.DeviceBlocks.Take(transfer.Count));
+        CacheInvariants.Check(Pool, Scheduler.Owners, Prefixes, offloading);
         Assert.True(Scheduler.RunningCount <= _limits.MaxNumSeqs);
         int[] rows = [.. Scheduler.Owners.Where(request => request.Row >= 0).Select(request => request.Row)];
         Assert.Equal(rows.Length, rows.Distinct().Count());

@@ -38,15 +38,15 @@ public sealed class SchedulerRandomTests
 
         // The lives were eventful.
         Assert.True(
-            all is { Preemptions: > 3000, Finished: > 4000, Aborted: > 800, Swaps: > 500, HitTokens: > 5000, Evictions: > 20_000, Forks: > 100, Failures: > 400 },
+            all is { Preemptions: > 3000, Finished: > 4000, Aborted: > 800, Swaps: > 300, HitTokens: > 5000, Evictions: > 20_000, Forks: > 100, Failures: > 400, Onloads: > 200 },
             all.ToString());
     }
 
-    private readonly record struct Events(long Preemptions, int Finished, int Aborted, long Swaps, long HitTokens, long Evictions, int Forks, int Failures)
+    private readonly record struct Events(long Preemptions, int Finished, int Aborted, long Swaps, long HitTokens, long Evictions, int Forks, int Failures, long Onloads)
     {
         public static Events operator +(Events a, Events b) => new(
             a.Preemptions + b.Preemptions, a.Finished + b.Finished, a.Aborted + b.Aborted, a.Swaps + b.Swaps,
-            a.HitTokens + b.HitTokens, a.Evictions + b.Evictions, a.Forks + b.Forks, a.Failures + b.Failures);
+            a.HitTokens + b.HitTokens, a.Evictions + b.Evictions, a.Forks + b.Forks, a.Failures + b.Failures, a.Onloads + b.Onloads);
     }
 
     private sealed class Life : IDisposable
@@ -68,11 +68,13 @@ public sealed class SchedulerRandomTests
             int maxSeqs = _random.Next(1, 7);
             _longest = (numBlocks - 1) * blockSize;
             bool isStatic = _random.Next(10) == 0;
+            bool prefixCaching = !isStatic && _random.Next(4) != 0;
             var setup = new SchedulerSetup
             {
                 Policy = SchedulingPolicies.Create(Policies[_random.Next(Policies.Length)]),
                 Preemption = (PreemptionMode)_random.Next(3),
                 SwapBlocks = _random.Next(2) * _random.Next(1, 30),
+                TierBlocks = prefixCaching ? _random.Next(2) * _random.Next(1, 40) : 0,
             };
             _harness = new SchedulerHarness(
                 numBlocks,
@@ -81,7 +83,7 @@ public sealed class SchedulerRandomTests
                 _random.Next(maxSeqs, 40),
                 _random.Next(3) == 0 ? _random.Next(1, 9) : 0,
                 stepsInFlight,
-                prefixCaching: !isStatic && _random.Next(4) != 0,
+                prefixCaching,
                 EvictionPolicies.Names[_random.Next(EvictionPolicies.Names.Count)],
                 setup,
                 isStatic ? _longest : 0);
@@ -98,7 +100,8 @@ public sealed class SchedulerRandomTests
             _harness.Prefixes?.Stats.Hits ?? 0,
             _harness.Pool.Evictions,
             _forks,
-            _failures);
+            _failures,
+            _harness.Scheduler.Tier?.Onloaded ?? 0);
 
         internal void Live(int operations)
         {
@@ -123,8 +126,8 @@ public sealed class SchedulerRandomTests
             Assert.Equal(0, _harness.Scheduler.Swap?.Host.Used ?? 0);
             if (_harness.Prefixes is { } prefixes)
             {
-                prefixes.Reset([]);
-                Assert.Equal((0, 0, 0), (prefixes.Index.Count, prefixes.Roots, _harness.Pool.Cached));
+                _harness.ResetPrefixCache();
+                Assert.Equal((0, 0, 0, 0), (prefixes.Index.Count, prefixes.Roots, _harness.Pool.Cached, _harness.Scheduler.Tier?.Host.Used ?? 0));
             }
 
             Assert.All(_harness.Requests, Check);

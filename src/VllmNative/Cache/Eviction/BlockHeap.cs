@@ -51,6 +51,24 @@ internal sealed class BlockHeap
         }
     }
 
+    /// <summary>The first blocks, in order; they stay.</summary>
+    internal int Peek(Span<int> blocks)
+    {
+        int count = 0;
+        while (count < blocks.Length && Count > 0)
+        {
+            blocks[count] = First;
+            Remove(blocks[count++]);
+        }
+
+        foreach (int block in blocks[..count])
+        {
+            Append(block);
+        }
+
+        return count;
+    }
+
     private void Append(int block)
     {
         Place(block, Count++);

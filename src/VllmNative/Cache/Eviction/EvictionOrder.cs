@@ -32,7 +32,7 @@ internal abstract class EvictionOrder
     {
     }
 
-    /// <summary>Blocks that give way soon, roughly in their order.</summary>
+    /// <summary>The blocks that give way next, in order; they stay.</summary>
     /// <returns>How many were written.</returns>
     internal abstract int Peek(Span<int> blocks);
 

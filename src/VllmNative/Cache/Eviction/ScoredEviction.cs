@@ -19,12 +19,7 @@ internal abstract class ScoredEviction(int blocks) : EvictionOrder
         _heap.Remove(block);
     }
 
-    internal sealed override int Peek(Span<int> blocks)
-    {
-        int count = Math.Min(blocks.Length, _heap.Count);
-        _heap.Blocks[..count].CopyTo(blocks);
-        return count;
-    }
+    internal sealed override int Peek(Span<int> blocks) => _heap.Peek(blocks);
 
     internal sealed override IEnumerable<int> Blocks() => _heap.Blocks.ToArray();
 

@@ -1,0 +1,257 @@
+using System.Diagnostics;
+using VllmNative.Requests;
+using VllmNative.Steps;
+
+namespace VllmNative.Cache;
+
+/// <summary>
+/// The prefix cache's blocks in host memory. Cached blocks that are about to give way are copied here while there is still time,
+/// and come back when a request begins with them. Least recently used blocks make room.
+/// </summary>
+internal sealed class HostTier
+{
+    // A step copies no more than this, so that the copies of one step are done with before many later ones.
+    private const int MostOffloads = 64;
+
+    private readonly HostBlockPool _host;
+    private readonly KvCacheManager _cache;
+    private readonly PrefixCache _prefixes;
+    private readonly BlockTransfers _transfers;
+    private readonly BlockList _lru;
+    private readonly int[] _pins;
+    private readonly int _keepFree;
+    private readonly int[] _candidates = new int[MostOffloads];
+    private long _offloaded;
+    private long _onloaded;
+
+    /// <param name="host">The tier's blocks.</param>
+    /// <param name="cache">With a prefix cache.</param>
+    /// <param name="transfers">Of the scheduler.</param>
+    /// <param name="blocksPerStep">Device blocks that a step may need: so many are kept clean.</param>
+    internal HostTier(HostBlockPool host, KvCacheManager cache, BlockTransfers transfers, int blocksPerStep)
+    {
+        _host = host;
+        _cache = cache;
+        _prefixes = cache.Prefixes ?? throw new ArgumentException("only a prefix cache has tiers", nameof(cache));
+        _transfers = transfers;
+        _lru = new BlockList(host.Total);
+        _pins = new int[host.Total];
+        _keepFree = Math.Min(blocksPerStep, cache.Pool.Total / 2);
+    }
+
+    internal HostBlockPool Host => _host;
+
+    /// <summary>Blocks that went to the host and came back so far; other threads may read them.</summary>
+    internal long Offloaded => Volatile.Read(ref _offloaded);
+
+    internal long Onloaded => Volatile.Read(ref _onloaded);
+
+    /// <summary>Told of a host block that was filled, with its node; it may pin it.</summary>
+    internal Action<int, int>? Filled { get; set; }
+
+    /// <summary>Copies cached blocks that give way soon, when little is free beside them.</summary>
+    internal void Clean(StepPlan plan)
+    {
+        BlockPool pool = _cache.Pool;
+        // Without rows nothing more is needed soon; and what does not all fit would push itself out for ever.
+        int missing = Math.Min(_keepFree - (pool.Free - pool.Cached), Math.Min(MostOffloads, _host.Total));
+        if (plan.Rows.Count == 0 || missing <= 0)
+        {
+            return;
+        }
+
+        int count = 0;
+        foreach (int block in _candidates.AsSpan(0, pool.PeekEvictions(_candidates.AsSpan(0, missing))))
+        {
+            if (_prefixes.Index.HostBlockOf(_prefixes.Index.OfDeviceBlock(block)) == PrefixIndex.None)
+            {
+                _candidates[count++] = block;
+            }
+        }
+
+        if (count > 0)
+        {
+            Offload(plan, _candidates.AsSpan(0, count));
+        }
+    }
+
+    /// <summary>How many of the nodes behind the device's hits the host has, one behind the other.</summary>
+    internal int HitsOf(ReadOnlySpan<int> nodes)
+    {
+        int hits = 0;
+        while (hits < nodes.Length && _prefixes.Index.HostBlockOf(nodes[hits]) != PrefixIndex.None)
+        {
+            hits++;
+        }
+
+        return hits;
+    }
+
+    /// <summary>Brings blocks back for a request that waits for them; the pool has room.</summary>
+    /// <param name="request">It holds the blocks of the nodes before.</param>
+    /// <param name="nodes">Nodes that the host has.</param>
+    /// <param name="plan">The step.</param>
+    internal void Onload(Request request, ReadOnlySpan<int> nodes, StepPlan plan)
+    {
+        var device = new int[nodes.Length];
+        var host = new int[nodes.Length];
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            bool taken = _cache.TryTake(out device[i]);
+            Debug.Assert(taken, "the blocks were counted");
+            request.Blocks[request.BlockCount++] = device[i];
+            host[i] = _prefixes.Index.HostBlockOf(nodes[i]);
+            Pin(host[i]);
+        }
+
+        request.InTransfer = true;
+        _transfers.Begin(plan, new Transfer(TransferKind.Onload, request, device, host, nodes.Length));
+    }
+
+    /// <summary>Blocks have come back, or failed to.</summary>
+    internal void OnloadedNow(Transfer transfer)
+    {
+        Request request = transfer.Request!;
+        request.InTransfer = false;
+        bool lost = transfer.Failed || request.Retracted || request.Status == RequestStatus.Finished;
+        int first = request.BlockCount - transfer.Count;
+        for (int i = 0; i < transfer.Count && !lost; i++)
+        {
+            int node = _prefixes.Index.OfHostBlock(transfer.HostBlocks[i]);
+            if (_prefixes.Index.DeviceBlockOf(node) == PrefixIndex.None)
+            {
+                _prefixes.Index.SetDeviceBlock(node, transfer.DeviceBlocks[i]);
+                _cache.Pool.SetIndexed(transfer.DeviceBlocks[i]);
+            }
+
+            (request.NodeCount, request.LastNode) = (first + i + 1, _prefixes.Index.IdOf(node));
+        }
+
+        foreach (int block in transfer.HostBlocks)
+        {
+            Unpin(block);
+        }
+
+        if (lost)
+        {
+            _cache.Free(request);
+            request.Computed = request.Scheduled = 0;
+            return;
+        }
+
+        request.BorrowedBlocks = request.BlockCount;
+        request.Computed = request.Scheduled = request.BlockCount * _cache.BlockSize;
+        Volatile.Write(ref _onloaded, _onloaded + transfer.Count);
+    }
+
+    /// <summary>Blocks have gone to the host, or failed to.</summary>
+    internal void OffloadedNow(Transfer transfer)
+    {
+        for (int i = 0; i < transfer.Count; i++)
+        {
+            (int device, int host) = (transfer.DeviceBlocks[i], transfer.HostBlocks[i]);
+            int node = _prefixes.Index.OfDeviceBlock(device);
+            // It may have been forgotten since.
+            if (!transfer.Failed && node != PrefixIndex.None && _prefixes.Index.IdOf(node) == transfer.NodeIds[i] && _prefixes.Index.HostBlockOf(node) == PrefixIndex.None)
+            {
+                Keep(node, host);
+                Volatile.Write(ref _offloaded, _offloaded + 1);
+            }
+            else
+            {
+                _host.Release(host);
+            }
+
+            _cache.Pool.ReleaseCold(device);
+        }
+    }
+
+    /// <summary>A host block that is to be filled: a free one, or the least recently used; false when all are in use.</summary>
+    internal bool TryTake(out int block)
+    {
+        if (_host.Free > 0)
+        {
+            block = _host.Take();
+            return true;
+        }
+
+        for (int slot = _lru.First; slot != BlockList.None; slot = _lru.After(slot))
+        {
+            if (_pins[slot] == 0)
+            {
+                _lru.Remove(slot);
+                block = slot + _host.First;
+                _prefixes.ForgetIfUnused(_prefixes.Index.DropHostBlock(block));
+                return true;
+            }
+        }
+
+        block = PrefixIndex.None;
+        return false;
+    }
+
+    /// <summary>A taken block holds what the node stands for.</summary>
+    internal void Keep(int node, int block)
+    {
+        _prefixes.Index.SetHostBlock(node, block);
+        _lru.AddLast(block - _host.First);
+        Filled?.Invoke(node, block);
+    }
+
+    /// <summary>A taken block was not filled.</summary>
+    internal void GiveBack(int block) => _host.Release(block);
+
+    /// <summary>Keeps a block from making room while somebody reads it.</summary>
+    internal void Pin(int block) => _pins[block - _host.First]++;
+
+    /// <summary>The reader is done; the block counts as used now.</summary>
+    internal void Unpin(int block)
+    {
+        int slot = block - _host.First;
+        _pins[slot]--;
+        _lru.Remove(slot);
+        _lru.AddLast(slot);
+    }
+
+    /// <summary>Forgets all blocks that nobody reads.</summary>
+    internal void Reset()
+    {
+        for (int slot = _lru.First; slot != BlockList.None;)
+        {
+            int next = _lru.After(slot);
+            if (_pins[slot] == 0)
+            {
+                _lru.Remove(slot);
+                _prefixes.ForgetIfUnused(_prefixes.Index.DropHostBlock(slot + _host.First));
+                _host.Release(slot + _host.First);
+            }
+
+            slot = next;
+        }
+    }
+
+    private void Offload(StepPlan plan, ReadOnlySpan<int> blocks)
+    {
+        var device = new int[blocks.Length];
+        var host = new int[blocks.Length];
+        var ids = new long[blocks.Length];
+        int count = 0;
+        foreach (int block in blocks)
+        {
+            if (!TryTake(out host[count]))
+            {
+                break;
+            }
+
+            int node = _prefixes.Index.OfDeviceBlock(block);
+            device[count] = block;
+            ids[count++] = _prefixes.Index.IdOf(node);
+            _cache.Pool.AddReference(block);
+        }
+
+        if (count > 0)
+        {
+            _transfers.Begin(plan, new Transfer(TransferKind.Offload, null, device, host, count) { NodeIds = ids });
+        }
+    }
+}
