@@ -46,8 +46,8 @@ internal sealed class HostTier
 
     internal long Onloaded => Volatile.Read(ref _onloaded);
 
-    /// <summary>Told of a host block that was filled, with its node; it may pin it.</summary>
-    internal Action<int, int>? Filled { get; set; }
+    /// <summary>Told of the nodes whose blocks have come to the host; it may pin them.</summary>
+    internal Action<IReadOnlyList<int>>? Filled { get; set; }
 
     /// <summary>Copies cached blocks that give way soon, when little is free beside them.</summary>
     internal void Clean(StepPlan plan)
@@ -124,7 +124,7 @@ internal sealed class HostTier
                 _cache.Pool.SetIndexed(transfer.DeviceBlocks[i]);
             }
 
-            (request.NodeCount, request.LastNode) = (first + i + 1, _prefixes.Index.IdOf(node));
+            (request.NodeCount, request.LastNode, request.LastNodeId) = (first + i + 1, node, _prefixes.Index.IdOf(node));
         }
 
         foreach (int block in transfer.HostBlocks)
@@ -147,6 +147,7 @@ internal sealed class HostTier
     /// <summary>Blocks have gone to the host, or failed to.</summary>
     internal void OffloadedNow(Transfer transfer)
     {
+        List<int> filled = [];
         for (int i = 0; i < transfer.Count; i++)
         {
             (int device, int host) = (transfer.DeviceBlocks[i], transfer.HostBlocks[i]);
@@ -155,7 +156,7 @@ internal sealed class HostTier
             if (!transfer.Failed && node != PrefixIndex.None && _prefixes.Index.IdOf(node) == transfer.NodeIds[i] && _prefixes.Index.HostBlockOf(node) == PrefixIndex.None)
             {
                 Keep(node, host);
-                Volatile.Write(ref _offloaded, _offloaded + 1);
+                filled.Add(node);
             }
             else
             {
@@ -164,6 +165,9 @@ internal sealed class HostTier
 
             _cache.Pool.ReleaseCold(device);
         }
+
+        Volatile.Write(ref _offloaded, _offloaded + filled.Count);
+        Filled?.Invoke(filled);
     }
 
     /// <summary>A host block that is to be filled: a free one, or the least recently used; false when all are in use.</summary>
@@ -195,7 +199,6 @@ internal sealed class HostTier
     {
         _prefixes.Index.SetHostBlock(node, block);
         _lru.AddLast(block - _host.First);
-        Filled?.Invoke(node, block);
     }
 
     /// <summary>A taken block was not filled.</summary>

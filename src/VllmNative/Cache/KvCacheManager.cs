@@ -114,7 +114,7 @@ internal sealed class KvCacheManager
             _pool.AddReference(block);
             _pool.NoteHit(block);
             request.Blocks[request.BlockCount++] = block;
-            (request.LastNode, request.NodeCount) = (index.IdOf(node), request.BlockCount);
+            (request.LastNode, request.LastNodeId, request.NodeCount) = (node, index.IdOf(node), request.BlockCount);
         }
 
         request.BorrowedBlocks = request.BlockCount;

@@ -70,7 +70,7 @@ internal sealed class PrefixCache
     }
 
     /// <summary>The request holds no block any more.</summary>
-    internal static void Restart(Request request) => (request.NodeCount, request.LastNode) = (0, request.PrefixRoot);
+    internal static void Restart(Request request) => (request.NodeCount, request.LastNode, request.LastNodeId) = (0, PrefixIndex.None, request.PrefixRoot);
 
     /// <summary>Finds the longest known beginning of a request. At least one token is left to compute, since its logits are wanted.</summary>
     /// <param name="request">It holds no blocks.</param>
@@ -113,7 +113,7 @@ internal sealed class PrefixCache
             int block = request.NodeCount;
             ReadOnlySpan<int> tokens = request.Tokens.Span.Slice(block * _blockSize, _blockSize);
             ulong hash = HashOf(request, block);
-            int node = _index.Find(request.LastNode, hash, tokens);
+            int node = _index.Find(request.LastNodeId, hash, tokens);
             bool indexed = _pool.IsIndexed(request.Blocks[block]);
             if (node == PrefixIndex.None && indexed)
             {
@@ -123,7 +123,7 @@ internal sealed class PrefixCache
 
             if (node == PrefixIndex.None)
             {
-                node = _index.Add(request.LastNode, hash, tokens, block == 0 ? _rootsById[request.PrefixRoot] : null);
+                node = _index.Add(request.LastNodeId, hash, tokens, request.LastNode, block == 0 ? _rootsById[request.PrefixRoot] : null);
             }
 
             // Whoever computes the same at the same time keeps a block of its own, which the index does not know.
@@ -133,8 +133,19 @@ internal sealed class PrefixCache
                 _pool.SetIndexed(request.Blocks[block]);
             }
 
-            (request.LastNode, request.NodeCount) = (_index.IdOf(node), block + 1);
+            (request.LastNode, request.LastNodeId, request.NodeCount) = (node, _index.IdOf(node), block + 1);
         }
+    }
+
+    /// <summary>Adds the node of a request's block behind another one; give it a block next.</summary>
+    /// <param name="request">Whose tokens.</param>
+    /// <param name="parent">The node before; -1 for a first block.</param>
+    /// <param name="block">Index of the block.</param>
+    internal int AddBehind(Request request, int parent, int block)
+    {
+        long parentId = parent == PrefixIndex.None ? request.PrefixRoot : _index.IdOf(parent);
+        ReadOnlySpan<int> tokens = request.Tokens.Span.Slice(block * _blockSize, _blockSize);
+        return _index.Add(parentId, HashOf(request, block), tokens, parent, parent == PrefixIndex.None ? _rootsById[request.PrefixRoot] : null);
     }
 
     /// <summary>The pool has given a cached block to somebody else.</summary>
@@ -162,7 +173,7 @@ internal sealed class PrefixCache
         foreach (Request request in running.Where(request => request.NodeCount > 0))
         {
             // Behind an id that nobody has nothing is found.
-            request.LastNode = _index.NewId();
+            (request.LastNode, request.LastNodeId) = (PrefixIndex.None, _index.NewId());
         }
     }
 

@@ -17,6 +17,7 @@ internal sealed class PrefixIndex
     private readonly ulong[] _keys;
     private readonly long[] _ids;
     private readonly long[] _parents;
+    private readonly int[] _parentNodes;
     private readonly int[] _tokens;
     private readonly int[] _deviceBlocks;
     private readonly int[] _hostBlocks;
@@ -38,6 +39,7 @@ internal sealed class PrefixIndex
         _keys = new ulong[nodes];
         _ids = new long[nodes];
         _parents = new long[nodes];
+        _parentNodes = new int[nodes];
         _tokens = new int[nodes * blockSize];
         _deviceBlocks = new int[nodes];
         _hostBlocks = new int[nodes];
@@ -100,14 +102,16 @@ internal sealed class PrefixIndex
     /// <param name="parent">Id of the node before, or of the root.</param>
     /// <param name="hash"><see cref="TokenHash.Of"/> the tokens.</param>
     /// <param name="tokens">One block of tokens.</param>
+    /// <param name="parentNode">The node before; -1 for a first block.</param>
     /// <param name="root">For a first block, the root.</param>
-    internal int Add(long parent, ulong hash, ReadOnlySpan<int> tokens, PrefixRoot? root)
+    internal int Add(long parent, ulong hash, ReadOnlySpan<int> tokens, int parentNode, PrefixRoot? root)
     {
         int node = _unused;
         Debug.Assert(node != None, "every node has a block, so nodes cannot run out");
         _unused = _next[node];
         ulong key = TokenHash.Behind(parent, hash);
         (_keys[node], _ids[node], _parents[node], _deviceBlocks[node], _hostBlocks[node], _roots[node]) = (key, NewId(), parent, None, None, root);
+        _parentNodes[node] = parentNode;
         tokens.CopyTo(_tokens.AsSpan(node * _blockSize));
         int bucket = Bucket(key);
         _next[node] = _buckets[bucket];
@@ -119,6 +123,32 @@ internal sealed class PrefixIndex
         }
 
         return node;
+    }
+
+    /// <summary>The nodes from the first block of a sequence to this one; false when one before it is gone.</summary>
+    internal bool TryPathOf(int node, out int[] path, out PrefixRoot? root)
+    {
+        var nodes = new List<int>();
+        root = _roots[node];
+        nodes.Add(node);
+        while (root is null)
+        {
+            int parent = _parentNodes[node];
+            // A node that was given to another sequence has another id.
+            if (parent == None || _ids[parent] != _parents[node])
+            {
+                path = [];
+                return false;
+            }
+
+            node = parent;
+            nodes.Add(node);
+            root = _roots[node];
+        }
+
+        nodes.Reverse();
+        path = [.. nodes];
+        return true;
     }
 
     internal void SetDeviceBlock(int node, int block)

@@ -18,6 +18,7 @@ internal sealed class EngineCore : IDisposable
     private readonly Scheduler _scheduler;
     private readonly BlockPool _pool;
     private readonly IModelRunner _runner;
+    private readonly OffloadWorker? _offload;
     private readonly OutputPump _pump = new();
     private readonly StepCommitter _committer;
     private readonly ConcurrentQueue<EngineMessage> _inbox = new();
@@ -44,8 +45,23 @@ internal sealed class EngineCore : IDisposable
     private int _peakBlocks;
     private long _steps;
 
-    internal EngineCore(Scheduler scheduler, BlockPool pool, IModelRunner runner, SchedulerLimits limits, TimeSpan? stepTimeout = null, LoopMeters? meters = null)
+    /// <param name="scheduler">Decides; this thread's alone from now on.</param>
+    /// <param name="pool">Its blocks.</param>
+    /// <param name="runner">Computes; disposed with the core.</param>
+    /// <param name="limits">Of a step.</param>
+    /// <param name="stepTimeout">A step that takes longer means that the device hangs.</param>
+    /// <param name="meters">Count what the loop costs.</param>
+    /// <param name="offload">Works for the scheduler; stopped before the runner.</param>
+    internal EngineCore(
+        Scheduler scheduler,
+        BlockPool pool,
+        IModelRunner runner,
+        SchedulerLimits limits,
+        TimeSpan? stepTimeout = null,
+        LoopMeters? meters = null,
+        OffloadWorker? offload = null)
     {
+        _offload = offload;
         _scheduler = scheduler;
         _pool = pool;
         _runner = runner;
@@ -62,6 +78,7 @@ internal sealed class EngineCore : IDisposable
             _results[i] = new StepResult(limits.MaxNumSeqs);
         }
 
+        offload?.Attach(_news);
         _thread = new Thread(Run) { IsBackground = true, Name = "vllm-native engine" };
         _thread.Start();
     }
@@ -140,6 +157,7 @@ internal sealed class EngineCore : IDisposable
         _stop = true;
         _news.Set();
         _thread.Join();
+        _offload?.Dispose();
         _runner.Dispose();
         _pump.Dispose();
     }
@@ -173,6 +191,7 @@ internal sealed class EngineCore : IDisposable
     private void Iterate()
     {
         DrainInbox();
+        _scheduler.TakeDiskResults();
         CheckDeadlines();
         bool submitted = TrySubmit();
         // Here the pool is fullest: what the step finishes returns with Collect.

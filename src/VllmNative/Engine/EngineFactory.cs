@@ -53,15 +53,16 @@ internal static class EngineFactory
             (ModelRunner runner, int numBlocks, HostBlocks hostBlocks, MemoryReport memory) = RunnerSetup.Create(options, device, elsewhere, model, group, shape);
             long weightBytes = model.WeightBytes;
             DeviceDescription description = device.Describe();
+            OffloadWorker? offload = StartOffload(options, directory, type, description, group, runner);
             var worker = new StepWorker(runner, options.Meters?.Device);
             scope.Release();
 
             limits = limits with { MaxTableUpdates = shape.MaxTableUpdates, StaticRowTokens = options.Scheduler == EngineOptions.StaticScheduler ? maxModelLen : 0 };
             var pool = new BlockPool(numBlocks, options.EvictionPolicy);
-            Scheduler scheduler = SchedulerOf(options, limits, pool, group, hostBlocks);
+            Scheduler scheduler = SchedulerOf(options, limits, pool, group, hostBlocks, offload);
             return new EngineParts
             {
-                Core = new EngineCore(scheduler, pool, worker, limits, StepTimeoutOf(options), options.Meters),
+                Core = new EngineCore(scheduler, pool, worker, limits, StepTimeoutOf(options), options.Meters, offload),
                 Device = device,
                 Config = config,
                 Generation = generation,
@@ -91,7 +92,20 @@ internal static class EngineFactory
         }
     }
 
-    private static Scheduler SchedulerOf(EngineOptions options, SchedulerLimits limits, BlockPool pool, KvGroup group, HostBlocks hostBlocks)
+    private static OffloadWorker? StartOffload(EngineOptions options, string directory, DataType type, DeviceDescription device, KvGroup group, ModelRunner runner)
+    {
+        try
+        {
+            return OffloadWorker.Start(options, directory, type, device, group, runner.HostKv);
+        }
+        catch
+        {
+            runner.DisposeKeepingModel();
+            throw;
+        }
+    }
+
+    private static Scheduler SchedulerOf(EngineOptions options, SchedulerLimits limits, BlockPool pool, KvGroup group, HostBlocks hostBlocks, OffloadWorker? offload)
     {
         bool gpu = options.Device == DeviceKind.Cuda;
         // A static batch reserves whole rows, which share nothing.
@@ -103,6 +117,7 @@ internal static class EngineFactory
             Preemption = options.PreemptionMode,
             SwapBlocks = hostBlocks.Swap,
             TierBlocks = shares ? hostBlocks.Offload : 0,
+            Disk = offload?.Thread,
             BlockBytes = group.BlockBytes,
             AssumedSwapBandwidth = gpu ? 20e9 : 4e9,
             TargetInterTokenLatency = options.TargetInterTokenLatency?.TotalSeconds,

@@ -103,6 +103,18 @@ public sealed partial record EngineOptions
     /// <summary>The pause between two tokens that requests should not exceed while long prompts enter; prompts then take as many steps as that needs. Null = off.</summary>
     public TimeSpan? TargetInterTokenLatency { get; init; }
 
+    /// <summary>
+    /// Directory in which cached KV blocks are kept beyond this process, for engines with the same model and settings; needs
+    /// <see cref="KvOffloadSpace"/>, through which they pass. Null = none. Whoever can write there can change what the model says.
+    /// </summary>
+    public string? KvOffloadDirectory { get; init; }
+
+    /// <summary>GiB that block files may take in that directory.</summary>
+    public double KvOffloadDiskSpace { get; init; } = 16;
+
+    /// <summary>Told, on any thread and in one line each, of trouble that fails no request, such as a damaged block file.</summary>
+    public Action<string>? Log { get; init; }
+
     /// <summary>Seed of requests that bring none.</summary>
     public long Seed { get; init; }
 
@@ -169,6 +181,10 @@ public sealed partial record EngineOptions
         Require(
             TargetInterTokenLatency is null || (TargetInterTokenLatency > TimeSpan.Zero && TargetInterTokenLatency <= TimeSpan.FromMinutes(1)),
             $"TargetInterTokenLatency is {TargetInterTokenLatency}, expected above zero and at most a minute");
+        Require(KvOffloadDirectory is null || !string.IsNullOrWhiteSpace(KvOffloadDirectory), $"KvOffloadDirectory is empty, expected a directory or null");
+        Require(KvOffloadDirectory is null || KvOffloadSpace > 0, $"KvOffloadDirectory is \"{KvOffloadDirectory}\", but KvOffloadSpace is {KvOffloadSpace} GiB, expected above 0");
+        Require(double.IsFinite(KvOffloadDiskSpace) && KvOffloadDiskSpace is > 0 and <= 1 << 20, $"KvOffloadDiskSpace is {KvOffloadDiskSpace} GiB, expected above 0 and at most {1 << 20}");
+        Require(KvOffloadSpace == 0 || EnablePrefixCaching, $"KvOffloadSpace is {KvOffloadSpace} GiB, but EnablePrefixCaching is false: there is nothing to offload");
         foreach ((string user, double weight) in UserWeights)
         {
             Require(double.IsFinite(weight) && weight > 0, $"UserWeights has {weight} for \"{user}\", expected a finite number above 0");

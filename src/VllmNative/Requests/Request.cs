@@ -117,10 +117,12 @@ internal sealed class Request
     /// <summary>Where its sequence begins in the prefix index; 0 = it is not known there.</summary>
     internal long PrefixRoot { get; set; }
 
-    /// <summary>Leading blocks that have a node in the prefix index, and the id of the last one's node.</summary>
+    /// <summary>Leading blocks that have a node in the prefix index, and the last one's node with its id.</summary>
     internal int NodeCount { get; set; }
 
-    internal long LastNode { get; set; }
+    internal int LastNode { get; set; } = -1;
+
+    internal long LastNodeId { get; set; }
 
     /// <summary>Host blocks that hold its K/V while it is swapped out; the first <see cref="HostBlockCount"/> are owned.</summary>
     internal int[] HostBlocks { get; set; } = [];
@@ -129,6 +131,9 @@ internal sealed class Request
 
     /// <summary>Whether its blocks are being copied to or from the host, or are awaited from disk.</summary>
     internal bool InTransfer { get; set; }
+
+    /// <summary>Whether the disk was asked for blocks that it begins with; that happens once.</summary>
+    internal bool AskedDisk { get; set; }
 
     /// <summary>Whether it must be planned again: what its steps in flight bring does not count.</summary>
     internal bool Retracted { get; set; }

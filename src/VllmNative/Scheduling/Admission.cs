@@ -22,14 +22,15 @@ internal sealed class Admission
     private readonly WaitingQueue _waiting;
     private readonly SwapSpace? _swap;
     private readonly HostTier? _tier;
+    private readonly DiskTier? _disk;
     private readonly StepBudget _budget;
     private readonly StaticBatch? _static;
     private readonly int[] _matched;
     private readonly List<Request> _passed = [];
 
-    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, StepBudget budget)
+    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget)
     {
-        (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _budget) = (limits, cache, policy, running, waiting, swap, tier, budget);
+        (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget) = (limits, cache, policy, running, waiting, swap, tier, disk, budget);
         _static = limits.StaticRowTokens > 0 ? new StaticBatch(limits.MaxNumSeqs, (cache.Pool.Total - 1) / cache.BlocksFor(limits.StaticRowTokens)) : null;
         _matched = new int[cache.Prefixes?.Index.Capacity ?? 0];
     }
@@ -155,6 +156,10 @@ internal sealed class Admission
             Span<int> matched = _matched.AsSpan(0, _cache.Prefixes!.Match(request, _matched));
             hits = matched[..DeviceHits(matched)];
             onHost = _tier?.HitsOf(matched[hits.Length..]) ?? 0;
+            if (_disk is not null && _disk.TryAsk(request, matched.Length))
+            {
+                return false;
+            }
         }
 
         // The whole sequence must fit now, so that chunks of many prompts do not starve each other; so must a copy of a shared block.

@@ -20,6 +20,7 @@ internal sealed class Scheduler
     private readonly BlockTransfers _transfers = new();
     private readonly SwapSpace? _swap;
     private readonly HostTier? _tier;
+    private readonly DiskTier? _disk;
     private readonly Preemption _preemption;
     private readonly Admission _admission;
     private readonly StepBudget _budget;
@@ -41,13 +42,14 @@ internal sealed class Scheduler
         _running = new RunningRequests(limits);
         _swap = setup.SwapBlocks > 0 ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers) : null;
         _tier = setup.TierBlocks > 0 ? new HostTier(new HostBlockPool(setup.SwapBlocks, setup.TierBlocks), cache, _transfers, cache.BlocksFor(limits.MaxNumBatchedTokens)) : null;
+        _disk = setup.Disk is { } disk && _tier is not null ? new DiskTier(disk, _tier, cache.Prefixes!, cache.BlockSize) : null;
         _bandwidth = new SwapBandwidth(setup.AssumedSwapBandwidth);
         _model = setup.TargetInterTokenLatency is not null || (_swap is not null && setup.Preemption == PreemptionMode.Auto) ? new StepTimeModel() : null;
         _latency = setup.TargetInterTokenLatency is { } target ? new LatencyTarget(target, _model!) : null;
         _budget = new StepBudget(limits, _latency);
         var cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
         _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, cost, setup.BlockBytes);
-        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _budget);
+        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget);
         _leaving = new List<Request>(limits.MaxNumSeqs);
     }
 
@@ -65,6 +67,8 @@ internal sealed class Scheduler
     internal SwapSpace? Swap => _swap;
 
     internal HostTier? Tier => _tier;
+
+    internal DiskTier? Disk => _disk;
 
     internal BlockTransfers Transfers => _transfers;
 
@@ -224,6 +228,9 @@ internal sealed class Scheduler
 
     /// <summary>Swaps were measured.</summary>
     internal void ObserveSwaps(long bytes, double seconds) => _bandwidth.Observe(bytes, seconds);
+
+    /// <summary>Takes what the disk has answered meanwhile.</summary>
+    internal void TakeDiskResults() => _disk?.TakeResults();
 
     /// <summary>Copies of all steps up to this one have happened.</summary>
     internal void TransfersDone(long stepId)

@@ -1,3 +1,4 @@
+using VllmNative.Cache.Disk;
 using VllmNative.Scheduling.Policies;
 
 namespace VllmNative.Scheduling;
@@ -14,6 +15,9 @@ internal sealed record SchedulerSetup
 
     /// <summary>Host blocks behind them, for the prefix cache; only with one.</summary>
     internal int TierBlocks { get; init; }
+
+    /// <summary>Writes and reads blocks of the host's tier; null = no disk.</summary>
+    internal OffloadThread? Disk { get; init; }
 
     /// <summary>Bytes of a block, for what swapping costs.</summary>
     internal long BlockBytes { get; init; }
