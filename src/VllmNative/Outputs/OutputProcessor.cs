@@ -92,6 +92,7 @@ internal sealed class OutputProcessor
             RequestId = _requestId,
             Prompt = _prompt,
             PromptTokenIds = _promptIds,
+            CachedTokens = Math.Max(_request.CachedTokens, 0),
             Finished = Finished,
             Delta = delta,
             Error = _error,

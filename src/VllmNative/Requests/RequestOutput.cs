@@ -12,6 +12,9 @@ public sealed record RequestOutput
     /// <summary>The prompt's token ids.</summary>
     public required IReadOnlyList<int> PromptTokenIds { get; init; }
 
+    /// <summary>Prompt tokens that came from the prefix cache.</summary>
+    public int CachedTokens { get; init; }
+
     /// <summary>The completions.</summary>
     public required IReadOnlyList<CompletionOutput> Outputs { get; init; }
 

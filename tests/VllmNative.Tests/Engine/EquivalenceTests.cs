@@ -46,7 +46,7 @@ public sealed class EquivalenceTests
         RequestOutput[] outputs = await engine.RunAllAsync(Requests());
         for (int i = 0; i < Count; i++)
         {
-            Assert.True(expected[i] == Describe(outputs[i]), $"request {i}:\n{expected[i]}\nbecame\n{Describe(outputs[i])}");
+            Assert.True(expected[i] == outputs[i].Describe(), $"request {i}:\n{expected[i]}\nbecame\n{outputs[i].Describe()}");
         }
 
         bool pressed = way.StartsWith("pressure", StringComparison.Ordinal);
@@ -62,17 +62,17 @@ public sealed class EquivalenceTests
         EngineOptions options = OptionsOf("tiny", ModelDtype.Float32); // on a GPU two engines else may choose different kernels
         using var first = AsyncLlmEngine.Create(options);
         using var second = AsyncLlmEngine.Create(options with { Seed = 99 });
-        string expected = Describe(await first.RunAsync(prompt, seeded));
-        Assert.Equal(expected, Describe(await second.RunAsync(prompt, seeded)));
-        Assert.NotEqual(expected, Describe(await first.RunAsync(prompt, seeded with { Seed = 43 })));
+        string expected = (await first.RunAsync(prompt, seeded)).Describe();
+        Assert.Equal(expected, (await second.RunAsync(prompt, seeded)).Describe());
+        Assert.NotEqual(expected, (await first.RunAsync(prompt, seeded with { Seed = 43 })).Describe());
 
         // Without a seed of their own, requests differ; engines with the same seed and order repeat.
         SamplingParams free = seeded with { Seed = null };
         using var third = AsyncLlmEngine.Create(options with { Seed = 99 });
         await third.RunAsync(prompt, seeded);
-        string drawn = Describe(await second.RunAsync(prompt, free));
-        Assert.Equal(drawn, Describe(await third.RunAsync(prompt, free)));
-        Assert.NotEqual(drawn, Describe(await second.RunAsync(prompt, free)));
+        string drawn = (await second.RunAsync(prompt, free)).Describe();
+        Assert.Equal(drawn, (await third.RunAsync(prompt, free)).Describe());
+        Assert.NotEqual(drawn, (await second.RunAsync(prompt, free)).Describe());
     }
 
     private static EngineOptions OptionsOf(string model, ModelDtype dtype)
@@ -84,7 +84,7 @@ public sealed class EquivalenceTests
     private static string[] ComputeAlone(EngineOptions options)
     {
         using var engine = AsyncLlmEngine.Create(options);
-        return [.. Requests().Select(request => Describe(engine.RunAsync(request.Prompt, request.Parameters).GetAwaiter().GetResult()))];
+        return [.. Requests().Select(request => (engine.RunAsync(request.Prompt, request.Parameters).GetAwaiter().GetResult()).Describe())];
     }
 
     private static (int[] Prompt, SamplingParams Parameters)[] Requests() => [.. Enumerable.Range(0, Count).Select(i => (TestEngines.Prompt(i, 1 + (i * 37 % 61)), ParametersOf(i)))];
@@ -101,13 +101,5 @@ public sealed class EquivalenceTests
             4 => common with { Temperature = 0, FrequencyPenalty = 1.5f, PresencePenalty = 0.5f },
             _ => common with { Temperature = 1, MinTokens = 4, StopTokenIds = [.. Enumerable.Range(3, 200)] },
         };
-    }
-
-    private static string Describe(RequestOutput output)
-    {
-        CompletionOutput completion = output.Outputs[0];
-        IEnumerable<string> logprobs = (completion.Logprobs ?? []).Select(position =>
-            string.Join(' ', position.Top.Prepend(position.Sampled).Select(token => $"{token.TokenId}:{BitConverter.SingleToInt32Bits(token.Logprob):x8}#{token.Rank}")));
-        return $"{output.Error}{completion.FinishReason} {completion.StopReason} [{string.Join(' ', completion.TokenIds)}] {string.Join('|', logprobs)}";
     }
 }

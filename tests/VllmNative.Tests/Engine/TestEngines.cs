@@ -77,4 +77,13 @@ internal static class TestEngines
         MemoryStats memory = engine.Memory;
         Assert.Equal((memory.TotalBlocks, 0.0, 0L), (memory.FreeBlocks, memory.Utilization, memory.AllocatedBytes));
     }
+
+    /// <summary>Everything that must not depend on how a request was computed, to the bit.</summary>
+    internal static string Describe(this RequestOutput output)
+    {
+        CompletionOutput completion = output.Outputs[0];
+        IEnumerable<string> logprobs = (completion.Logprobs ?? []).Select(position =>
+            string.Join(' ', position.Top.Prepend(position.Sampled).Select(token => $"{token.TokenId}:{BitConverter.SingleToInt32Bits(token.Logprob):x8}#{token.Rank}")));
+        return $"{output.Error}{completion.FinishReason} {completion.StopReason} [{string.Join(' ', completion.TokenIds)}] {string.Join('|', logprobs)}";
+    }
 }
