@@ -18,6 +18,7 @@
 #include "core/error.h"
 #include "core/row_buckets.h"
 #include "cuda/cublaslt.h"
+#include "cuda/device.h"
 #include "cuda/gemm_trial.h"
 #include "cuda/host.h"
 
@@ -26,18 +27,19 @@ namespace {
 
 constexpr int kCandidates = 16;
 constexpr int64_t kInvariantRows = 128;  // between a decode batch and a prompt
+constexpr int64_t kDecodeRows = 256;     // the Hopper kernel is made for decode batches
 constexpr float kClearlyFaster = 0.98f;  // of the time so far; less is noise
 
 bool refused(cublasStatus_t status) {
   return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
 }
 
-// Once for each plan: such a product is computed by the plain kernel, far slower.
+// Once for each plan: such a product is computed by another kernel, mostly far slower.
 void report_unusable(const GemmKey& key) {
   char message[256];
   std::snprintf(message, sizeof message,
                 "gemm: cuBLASLt has no algorithm for [%lld, %lld] x %lld, %s into %s, bias %d, aligned to %d, %d and %d bytes; "
-                "the plain kernel computes it",
+                "another kernel computes it",
                 static_cast<long long>(key.m), static_cast<long long>(key.k), static_cast<long long>(key.n),
                 dtype_name(key.dtype), dtype_name(key.y_dtype), key.bias, key.x_alignment, key.w_alignment, key.y_alignment);
   g_host->log(2, message);
@@ -49,17 +51,27 @@ struct TuneReport {
   float first = 0;
   float best = 0;
   float skinny = 0;
+  float sm90 = 0;
 };
+
+const char* name_of(GemmKernel kernel) {
+  switch (kernel) {
+    case GemmKernel::kSkinny: return "skinny";
+    case GemmKernel::kSm90: return "Hopper";
+    case GemmKernel::kCublasLt: return "cuBLASLt";
+    default: return "none";
+  }
+}
 
 void report_tuned(const GemmProblem& problem, const TuneReport& report, GemmKernel winner) {
   char message[256];
   std::snprintf(message, sizeof message,
                 "gemm_tune: [%lld, %lld] x %lld, %s into %s: %s; cuBLASLt's guess %.2f us, candidate %d of %d %.2f us, "
-                "skinny %.2f us",
+                "skinny %.2f us, Hopper %.2f us",
                 static_cast<long long>(problem.m), static_cast<long long>(problem.k), static_cast<long long>(problem.n),
-                dtype_name(problem.x_dtype), dtype_name(problem.y_dtype), winner == GemmKernel::kSkinny ? "skinny" : "cuBLASLt",
-                static_cast<double>(report.first), report.winner, report.candidates, static_cast<double>(report.best),
-                static_cast<double>(report.skinny));
+                dtype_name(problem.x_dtype), dtype_name(problem.y_dtype), name_of(winner), static_cast<double>(report.first),
+                report.winner, report.candidates, static_cast<double>(report.best), static_cast<double>(report.skinny),
+                static_cast<double>(report.sm90));
   g_host->log(0, message);
 }
 
@@ -116,7 +128,8 @@ GemmKernel GemmPlans::measured(const GemmProblem& problem) const {
   return found == plans_.end() ? GemmKernel::kAny : found->second->measured;
 }
 
-void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, int sms, cudaStream_t stream) {
+void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, const DeviceState& device,
+                     cudaStream_t stream) {
   const std::lock_guard lock(mutex_);
   GemmPlan& plan = find(key_of(problem), problem);
   TuneReport report;
@@ -131,12 +144,22 @@ void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspa
     plan.chosen = algorithm;
     plan.measured = GemmKernel::kCublasLt;
   }
-  if (can_skinny(problem)) {
-    report.skinny = trial.microseconds([&] {
-      launch_gemm_skinny(problem, sms, false, stream);
+  float fastest = report.best;
+  const auto try_own = [&](GemmKernel kernel, float& time, auto&& launch) {
+    time = trial.microseconds([&] {
+      launch();
       return true;
     });
-    if (report.skinny < report.best * kClearlyFaster) plan.measured = GemmKernel::kSkinny;
+    if (time >= fastest * kClearlyFaster) return;
+    fastest = time;
+    plan.measured = kernel;
+  };
+  if (can_skinny(problem)) {
+    try_own(GemmKernel::kSkinny, report.skinny,
+            [&] { launch_gemm_skinny(problem, device.sms, device.overlaps_kernels, stream); });
+  }
+  if (problem.m <= kDecodeRows && can_gemm_sm90(problem, device.capability)) {
+    try_own(GemmKernel::kSm90, report.sm90, [&] { launch_gemm_sm90(problem, device.overlaps_kernels, stream); });
   }
   report_tuned(problem, report, plan.measured);
 }

@@ -1,0 +1,37 @@
+// Blocks of a cluster (Hopper): they run at the same time and reach each other's shared memory.
+#pragma once
+
+#include <cstdint>
+
+namespace vn::cuda {
+
+__device__ inline uint32_t cluster_rank() {
+  uint32_t rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+
+// All threads of all blocks; what they wrote to any shared memory before is visible after. A block must not end while others
+// may still reach into it.
+__device__ inline void cluster_sync() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+
+// Another block's address of what has this one at the same place.
+__device__ inline uint32_t cluster_address(uint32_t shared_address, uint32_t rank) {
+  uint32_t address;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address), "r"(rank));
+  return address;
+}
+
+__device__ inline void cluster_arrive(uint32_t barrier_address) {
+  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier_address) : "memory");
+}
+
+__device__ inline float4 cluster_load(uint32_t address) {
+  float4 v;
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "r"(address) : "memory");
+  return v;
+}
+
+}  // namespace vn::cuda
