@@ -5,16 +5,14 @@
 
 namespace vn::cuda {
 
-__device__ inline uint32_t cluster_rank() {
-  uint32_t rank;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-
 // All threads of all blocks; what they wrote to any shared memory before is visible after. A block must not end while others
-// may still reach into it.
+// may still reach into it. In two halves where there is something to do that nobody waits for; writes to memory ahead of the
+// first half take it long.
+__device__ inline void cluster_arrive_all() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
+__device__ inline void cluster_wait_all() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 __device__ inline void cluster_sync() {
-  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+  cluster_arrive_all();
+  cluster_wait_all();
 }
 
 // Another block's address of what has this one at the same place.
@@ -22,10 +20,6 @@ __device__ inline uint32_t cluster_address(uint32_t shared_address, uint32_t ran
   uint32_t address;
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address), "r"(rank));
   return address;
-}
-
-__device__ inline void cluster_arrive(uint32_t barrier_address) {
-  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier_address) : "memory");
 }
 
 __device__ inline float4 cluster_load(uint32_t address) {

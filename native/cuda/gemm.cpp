@@ -1,6 +1,6 @@
 // y = x W^T + bias: which kernel computes it. The choice looks at shapes, dtypes, alignment and what vn_gemm_tune has measured,
 // never at values:
-//   1. Hopper (gemm_sm90.cu): up to 256 rows of x, where it was measured to be fastest;
+//   1. Hopper (gemm_sm90.cu): up to 128 rows of x, where it was measured to be fastest;
 //   2. skinny (gemm_skinny.cu): few rows of x and a matrix small enough that cuBLASLt leaves bandwidth unused;
 //   3. cuBLASLt (gemm_plans.cpp): x and W of one dtype, y of that dtype or F32;
 //   4. plain (gemm_plain.cu): everything else, and what cuBLASLt has no algorithm for (odd alignment).

@@ -27,7 +27,7 @@ namespace {
 
 constexpr int kCandidates = 16;
 constexpr int64_t kInvariantRows = 128;  // between a decode batch and a prompt
-constexpr int64_t kDecodeRows = 256;     // the Hopper kernel is made for decode batches
+constexpr int64_t kDecodeRows = 128;     // the Hopper kernel is made for decode batches
 constexpr float kClearlyFaster = 0.98f;  // of the time so far; less is noise
 
 bool refused(cublasStatus_t status) {

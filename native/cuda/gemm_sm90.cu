@@ -4,19 +4,19 @@
 // For decode batches: W is read once, and that is all the time there should be. So W is wgmma's A, 128 rows of it a block, and x
 // is B: as many columns as rows of x, rounded up. Two warpgroups compute, 64 rows of W each; one thread fetches steps of 64
 // of K through the copy engine, W far ahead in a ring of its own.
-// W is requested before the wait for the kernel ahead (launch.cuh), and two blocks fit a multiprocessor up to 128 rows of x: this
-// kernel fills its rings while the one ahead still runs, and what follows it while this one ends.
+// W is requested before the wait for the kernel ahead (launch.cuh), and two blocks fit a multiprocessor: this kernel fills its
+// rings while the one ahead ends. The next one is released when the last of W has been requested, not before: blocks that begin
+// much earlier crowd onto the multiprocessors that happen to be free.
 //
 // A cluster of blocks shares a product of few tiles: `parts` of them divide K, each then adds up a share of the tile out of all
-// parts' shared memory; no workspace, no counters. Where x is as large as what is read of W, `pair` blocks with neighbouring
-// tiles read it together: each fetches half of a step's x for both.
+// parts' shared memory; no workspace, no counters.
 //
 // The bits of a row of y depend on the row of x, W, K and N alone: parts_of() does not look at M, each part adds its steps
 // of 16 in order, the parts are added in order, and an element of wgmma's result depends on its row and column alone, whatever
 // the shape of the instruction. Deterministic devices build on this; parity_deterministic_test compares the bits.
 //
-// Grid: (clusters for kColumns rows of x each, tiles of W / pair). Shared memory: the rings, up to 112 KB (192 KB at 256 columns).
-// Bound: bytes of W up to about 128 rows, then tensor operations.
+// Grid: (parts of each kColumns rows of x, tiles of W). Shared memory: the rings, up to 112 KB.
+// Bound: bytes of W up to about 128 rows, then x through the second-level cache and tensor operations.
 // Ideas: the roles of W and x as in the skinny kernel, warp specialisation as in CUTLASS.
 #include <algorithm>
 
@@ -42,8 +42,7 @@ constexpr int kTileRows = 2 * kGroupRows;
 constexpr int kStep = kBoxElements;  // of K
 constexpr int kTileBytes = kTileRows * wgmma::kRowBytes;
 constexpr int kMaxParts = 8;
-constexpr int kMaxCluster = 8;
-constexpr int kGroup = 8;  // elements of y that a thread stores at a time
+constexpr int kGroup = 4;  // elements of y that a thread stores at a time
 
 struct Sm90Params {
   const void* bias;
@@ -53,17 +52,16 @@ struct Sm90Params {
   int m;
   int steps;
   int parts;
-  int pair;
   int32_t bias_dtype;
   int32_t y_dtype;
   bool whole_groups;  // of y: full and aligned for vectors
 };
 
-// Slots of the rings, as many as fit twice on a multiprocessor; once at 256 columns, whose sums take too many registers.
+constexpr int kBlocks = 2;  // on a multiprocessor
+
+// Slots of the rings, as many as fit.
 template <int kColumns>
-constexpr int kBlocks = kColumns <= 128 ? 2 : 1;
-template <int kColumns>
-constexpr int kWSlots = kColumns <= 32 || kColumns == 256 ? 6 : kColumns == 64 ? 5 : 4;
+constexpr int kWSlots = kColumns <= 32 ? 6 : kColumns == 64 ? 5 : 4;
 template <int kColumns>
 constexpr int kXSlots = kColumns <= 16 ? 6 : kColumns <= 64 ? 4 : 3;
 
@@ -72,7 +70,7 @@ struct __align__(wgmma::kAtomBytes) Shared {
   unsigned char w[kWSlots<kColumns>][kTileBytes];
   unsigned char x[kXSlots<kColumns>][kColumns * wgmma::kRowBytes];
   uint64_t w_full[kWSlots<kColumns>], x_full[kXSlots<kColumns>];
-  uint64_t used[kWSlots<kColumns>];  // a step's W and x have been multiplied, by this block and the other one of its pair
+  uint64_t used[kWSlots<kColumns>];  // a step's W and x have been multiplied
 };
 template <int kColumns>
 constexpr int kSharedBytes = sizeof(Shared<kColumns>);
@@ -83,20 +81,17 @@ constexpr int kConsumerWarps = kConsumers / 32;
 constexpr int kTileGroups = kTileRows / kGroup;
 constexpr int kSumStride = kTileRows + 4;  // floats from one row of y to the next in shared memory: no bank conflicts
 
-// Where a block is in the product and in its cluster.
+// Where a block is in the product.
 struct Place {
-  int rank, part, peer;  // peer: within the pair
-  int first_row;         // of W
-  int first_column;      // row of x and y
+  int part;
+  int first_row;     // of W
+  int first_column;  // row of x and y
   int first_step, steps;
 
   __device__ Place(const Sm90Params& p, int columns) {
-    const int cluster = p.parts * p.pair;
-    rank = static_cast<int>(blockIdx.x) % cluster;
-    part = rank / p.pair;
-    peer = rank % p.pair;
-    first_row = (static_cast<int>(blockIdx.y) * p.pair + peer) * kTileRows;
-    first_column = static_cast<int>(blockIdx.x) / cluster * columns;
+    part = static_cast<int>(blockIdx.x) % p.parts;
+    first_row = static_cast<int>(blockIdx.y) * kTileRows;
+    first_column = static_cast<int>(blockIdx.x) / p.parts * columns;
     first_step = static_cast<int>(int64_t{part} * p.steps / p.parts);
     steps = static_cast<int>(int64_t{part + 1} * p.steps / p.parts) - first_step;
   }
@@ -108,13 +103,11 @@ struct Fetcher {
   Shared<kColumns>& s;
   const CUtensorMap &w_map, &x_map;
   const Place at;
-  const int pair;
   const uint64_t w_policy, x_policy = evict_last_policy();
 
   // W is read once, unless rows of x are too many for one block.
   __device__ Fetcher(Shared<kColumns>& shared, const CUtensorMap& w, const CUtensorMap& x, const Place& place, const Sm90Params& p)
-      : s(shared), w_map(w), x_map(x), at(place), pair(p.pair),
-        w_policy(p.m <= kColumns ? evict_first_policy() : evict_normal_policy()) {}
+      : s(shared), w_map(w), x_map(x), at(place), w_policy(p.m <= kColumns ? evict_first_policy() : evict_normal_policy()) {}
 
   __device__ void fetch_w(int i) const {
     const uint32_t full = shared_address(&s.w_full[i % kDeep]);
@@ -122,28 +115,22 @@ struct Fetcher {
     copy_box(shared_address(s.w[i % kDeep]), w_map, full, (at.first_step + i) * kStep, at.first_row, w_policy);
   }
   __device__ void fetch_x(int i) const {
-    const uint32_t full = shared_address(&s.x_full[i % kXDeep]), to = shared_address(s.x[i % kXDeep]);
-    const int k = (at.first_step + i) * kStep;
+    const uint32_t full = shared_address(&s.x_full[i % kXDeep]);
     mbarrier_arrive_expecting(full, kColumns * wgmma::kRowBytes);
-    if (pair == 1) {
-      copy_box(to, x_map, full, k, at.first_column, x_policy);
-    } else {
-      constexpr int kHalf = kColumns / 2;
-      const auto both = static_cast<uint16_t>(3 << (at.rank - at.peer));
-      copy_box_to(both, to + at.peer * kHalf * wgmma::kRowBytes, x_map, full, k, at.first_column + at.peer * kHalf, x_policy);
-    }
+    copy_box(shared_address(s.x[i % kXDeep]), x_map, full, (at.first_step + i) * kStep, at.first_column, x_policy);
   }
   __device__ void begin() const {
     prefetch_map(w_map);
     prefetch_map(x_map);
     for (int i = 0; i < kDeep; ++i) {
       mbarrier_init(shared_address(&s.w_full[i]), 1);
-      mbarrier_init(shared_address(&s.used[i]), kConsumerWarps * pair);
+      mbarrier_init(shared_address(&s.used[i]), kConsumerWarps);
     }
     for (int i = 0; i < kXDeep; ++i) mbarrier_init(shared_address(&s.x_full[i]), 1);
     mbarrier_init_fence();
     async_proxy_fence();
     for (int i = 0; i < kDeep && i < at.steps; ++i) fetch_w(i);
+    if (at.steps <= kDeep) release_next_kernel();
   }
   // A step's end frees a slot of either ring.
   __device__ void run() const {
@@ -151,29 +138,19 @@ struct Fetcher {
     for (int i = 0; i + kXDeep < at.steps; ++i) {
       mbarrier_wait(shared_address(&s.used[i % kDeep]), i / kDeep & 1);
       if (i + kDeep < at.steps) fetch_w(i + kDeep);
+      if (i + kDeep + 1 == at.steps) release_next_kernel();
       fetch_x(i + kXDeep);
     }
   }
 };
 
-// Tells those who fetch into this block's slots, its own thread and the pair's other one.
-template <int kColumns>
-__device__ __forceinline__ void release(Shared<kColumns>& s, const Place& at, int pair, int i) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const uint32_t used = shared_address(&s.used[i % kWSlots<kColumns>]);
-  if (pair == 1) {
-    if (lane == 0) mbarrier_arrive(used);
-  } else if (lane < pair) {
-    cluster_arrive(cluster_address(used, static_cast<uint32_t>(at.rank - at.peer + lane)));
-  }
-}
-
 // The block's part of the sums, into shared memory as [row of y][row of W] over the rings.
 template <typename T, int kColumns>
-__device__ __forceinline__ void multiply(Shared<kColumns>& s, const Place& at, int pair, int rows) {
+__device__ __forceinline__ void multiply(Shared<kColumns>& s, const Place& at, int rows) {
   constexpr int kDeep = kWSlots<kColumns>, kXDeep = kXSlots<kColumns>;
   static_assert(kColumns * kSumStride * 4 <= sizeof s.w + sizeof s.x);
-  const int group = static_cast<int>(threadIdx.x) / kWarpgroup;
+  constexpr int kInFlight = kXDeep > 3 ? 1 : 0;  // steps; slots that wait for this are missed where they are few
+  const int group = static_cast<int>(threadIdx.x) / kWarpgroup, lane = static_cast<int>(threadIdx.x) % 32;
   float d[kColumns / 2] = {};
   wgmma::pin(d);
   for (int i = 0; i < at.steps; ++i) {
@@ -187,13 +164,13 @@ __device__ __forceinline__ void multiply(Shared<kColumns>& s, const Place& at, i
       wgmma::multiply_rows<T>(d, wgmma::advance(w, 32 * k), wgmma::advance(x, 32 * k), true);
     }
     wgmma::commit();
-    wgmma::wait<1>();
-    if (i > 0) release<kColumns>(s, at, pair, i - 1);
+    wgmma::wait<kInFlight>();
+    if (i >= kInFlight && lane == 0) mbarrier_arrive(shared_address(&s.used[(i - kInFlight) % kDeep]));
   }
   wgmma::wait<0>(d);
   named_barrier_sync(1, kConsumers);  // nobody multiplies out of the rings any more, and all copies have arrived
 
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) % kWarpgroup / 32;
+  const int warp = static_cast<int>(threadIdx.x) % kWarpgroup / 32;
   float* const sums = reinterpret_cast<float*>(&s) + lane % 4 * 2 * kSumStride + group * kGroupRows + warp * 16 + lane / 4;
 #pragma unroll
   for (int j = 0; j < kColumns / 8; ++j) {
@@ -217,62 +194,60 @@ __device__ __forceinline__ void store_group(const Sm90Params& p, int64_t row, in
   if (!p.whole_groups) {
     for (int i = 0; i < kGroup && n + i < p.n; ++i) write_value(p.y, p.y_dtype, at + i, v[i]);
   } else if (p.y_dtype == VN_DTYPE_F32) {
-    float4* const to = reinterpret_cast<float4*>(static_cast<float*>(p.y) + at);
-    to[0] = make_float4(v[0], v[1], v[2], v[3]);
-    to[1] = make_float4(v[4], v[5], v[6], v[7]);
+    *reinterpret_cast<float4*>(static_cast<float*>(p.y) + at) = make_float4(v[0], v[1], v[2], v[3]);
   } else {
     const auto store = [&](auto* y) {
       using Y = std::remove_pointer_t<decltype(y)>;
-      __align__(16) Y rounded_v[kGroup];
+      __align__(8) Y rounded_v[kGroup];
 #pragma unroll
       for (int i = 0; i < kGroup; ++i) rounded_v[i] = rounded<Y>(v[i]);
-      *reinterpret_cast<uint4*>(y + at) = *reinterpret_cast<const uint4*>(rounded_v);
+      *reinterpret_cast<uint2*>(y + at) = *reinterpret_cast<const uint2*>(rounded_v);
     };
     p.y_dtype == VN_DTYPE_F16 ? store(static_cast<__half*>(p.y)) : store(static_cast<__nv_bfloat16*>(p.y));
   }
 }
 
-// This block's share of the tile's rows of y: all parts added in order.
+// All parts' sums for one group, added in order.
 template <int kParts>
-__device__ __forceinline__ void add_parts(const void* shared, const Sm90Params& p, const Place& at, int rows) {
-  const int groups = rows * kTileGroups, end = groups * (at.part + 1) / kParts;
-  for (int i = groups * at.part / kParts + static_cast<int>(threadIdx.x); i < end; i += kConsumers) {
-    const int row = i / kTileGroups, column = i % kTileGroups * kGroup;
-    const int64_t n = int64_t{at.first_row} + column;
-    if (n >= p.n) continue;
-    const uint32_t sums = shared_address(shared) + (row * kSumStride + column) * 4;
-    float4 part[kParts][2];
+__device__ __forceinline__ void add_group(const float* sums, float (&v)[kGroup]) {
+  float4 part[kParts];
+  if constexpr (kParts == 1) {
+    part[0] = *reinterpret_cast<const float4*>(sums);
+  } else {
 #pragma unroll
-    for (int j = 0; j < kParts; ++j) {
-      const uint32_t from = cluster_address(sums, static_cast<uint32_t>(j * p.pair + at.peer));
-      part[j][0] = cluster_load(from);
-      part[j][1] = cluster_load(from + 16);
-    }
-    float v[kGroup];
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float4 sum = part[0][half];
-#pragma unroll
-      for (int j = 1; j < kParts; ++j) {
-        sum.x += part[j][half].x;
-        sum.y += part[j][half].y;
-        sum.z += part[j][half].z;
-        sum.w += part[j][half].w;
-      }
-      v[4 * half] = sum.x;
-      v[4 * half + 1] = sum.y;
-      v[4 * half + 2] = sum.z;
-      v[4 * half + 3] = sum.w;
-    }
-    store_group(p, at.first_column + row, n, v);
+    for (int j = 0; j < kParts; ++j) part[j] = cluster_load(cluster_address(shared_address(sums), static_cast<uint32_t>(j)));
   }
+  v[0] = part[0].x, v[1] = part[0].y, v[2] = part[0].z, v[3] = part[0].w;
+#pragma unroll
+  for (int j = 1; j < kParts; ++j) v[0] += part[j].x, v[1] += part[j].y, v[2] += part[j].z, v[3] += part[j].w;
+}
+
+// This block's share of the tile's rows of y. Others may end once it has read their sums: it says so before it waits for memory.
+template <int kParts, int kColumns>
+__device__ __forceinline__ void finish(const float* sums, const Sm90Params& p, const Place& at, int rows) {
+  constexpr int kRounds = (kColumns * kTileGroups / kParts + kConsumers - 1) / kConsumers;
+  const int share = rows * kTileGroups / kParts;
+  float v[kRounds][kGroup];
+  const auto each = [&](auto&& act) {
+#pragma unroll
+    for (int round = 0; round < kRounds; ++round) {
+      const int i = round * kConsumers + static_cast<int>(threadIdx.x);
+      if (i < share) act(v[round], (at.part * share + i) / kTileGroups, (at.part * share + i) % kTileGroups * kGroup);
+    }
+  };
+  each([&](float(&of)[kGroup], int row, int n) { add_group<kParts>(sums + row * kSumStride + n, of); });
+  if (kParts > 1) cluster_arrive_all();
+  await_earlier_kernels();  // who may still read what y held
+  each([&](float(&of)[kGroup], int row, int n) {
+    if (at.first_row + n < p.n) store_group(p, at.first_column + row, int64_t{at.first_row} + n, of);
+  });
 }
 
 #endif
 
 // Compiled for sm_90a alone; elsewhere it is empty and never launched.
 template <typename T, int kColumns>
-__global__ void __launch_bounds__(kThreads, kBlocks<kColumns>)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     gemm_sm90_kernel(const __grid_constant__ CUtensorMap w_map, const __grid_constant__ CUtensorMap x_map, const Sm90Params p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(wgmma::kAtomBytes) unsigned char raw[];
@@ -280,28 +255,28 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kColumns>)
   const Place at(p, kColumns);
   const bool fetches = threadIdx.x == kConsumers;
   if (fetches) Fetcher<kColumns>(s, w_map, x_map, at, p).begin();
-  const bool alone = p.parts * p.pair == 1;
-  alone ? __syncthreads() : cluster_sync();
-  release_next_kernel();
+  __syncthreads();
   const int rows = min(kColumns, p.m - at.first_column);
   if (threadIdx.x < kConsumers) {
-    multiply<T>(s, at, p.pair, rows);
+    multiply<T>(s, at, rows);
   } else if (fetches) {
     await_earlier_kernels();
     Fetcher<kColumns>(s, w_map, x_map, at, p).run();
   }
   __syncwarp();
-  alone ? __syncthreads() : cluster_sync();
+  p.parts == 1 ? __syncthreads() : cluster_sync();
   if (threadIdx.x < kConsumers) {
-    await_earlier_kernels();  // who may still read what y held
+    const float* const sums = reinterpret_cast<const float*>(raw);
     switch (p.parts) {
-      case 1: add_parts<1>(raw, p, at, rows); break;
-      case 2: add_parts<2>(raw, p, at, rows); break;
-      case 4: add_parts<4>(raw, p, at, rows); break;
-      default: add_parts<8>(raw, p, at, rows); break;
+      case 1: finish<1, kColumns>(sums, p, at, rows); break;
+      case 2: finish<2, kColumns>(sums, p, at, rows); break;
+      case 4: finish<4, kColumns>(sums, p, at, rows); break;
+      default: finish<8, kColumns>(sums, p, at, rows); break;
     }
+  } else if (p.parts > 1) {
+    cluster_arrive_all();
   }
-  if (!alone) cluster_sync();  // others read this block's sums
+  if (p.parts > 1) cluster_wait_all();
 #endif
 }
 
@@ -319,22 +294,19 @@ int parts_of(int64_t n, int64_t k) {
 
 template <typename T, int kColumns>
 void launch(const GemmProblem& p, bool overlap, cudaStream_t stream) {
-  constexpr int kPairColumns = 64;  // beyond which x is as large as the tile of W
   const int parts = parts_of(p.n, p.k);
-  const int pair = kColumns > kPairColumns && parts * 2 <= kMaxCluster && tiles_of(p.n) > 1 ? 2 : 1;
-  const auto y_bytes = static_cast<int64_t>(dtype_size(p.y_dtype));
-  const bool whole_groups = p.n % kGroup == 0 && p.y_stride * y_bytes % 16 == 0 && reinterpret_cast<uintptr_t>(p.y) % 16 == 0;
-  const Sm90Params params{p.bias, p.y,  p.y_stride,   p.n,       static_cast<int>(p.m), static_cast<int>(steps_of(p.k)),
-                          parts,  pair, p.bias_dtype, p.y_dtype, whole_groups};
+  const int64_t group_bytes = kGroup * dtype_size(p.y_dtype);
+  const bool whole_groups = p.n % kGroup == 0 && p.y_stride % kGroup == 0 && reinterpret_cast<uintptr_t>(p.y) % group_bytes == 0;
+  const Sm90Params params{p.bias, p.y,   p.y_stride,   p.n,       static_cast<int>(p.m), static_cast<int>(steps_of(p.k)),
+                          parts,  p.bias_dtype, p.y_dtype, whole_groups};
   const auto kernel = gemm_sm90_kernel<T, kColumns>;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<kColumns>),
         "gemm: cudaFuncSetAttribute of the Hopper kernel");
-  const auto cluster = static_cast<unsigned>(parts * pair);
-  const dim3 grid(cluster * static_cast<unsigned>((p.m + kColumns - 1) / kColumns),
-                  static_cast<unsigned>((tiles_of(p.n) + pair - 1) / pair));
+  const auto cluster = static_cast<unsigned>(parts);
+  const dim3 grid(cluster * static_cast<unsigned>((p.m + kColumns - 1) / kColumns), static_cast<unsigned>(tiles_of(p.n)));
   launch_overlapped_clusters("gemm: launch of the Hopper kernel", stream, overlap, kernel, grid, cluster, kThreads,
                              kSharedBytes<kColumns>, map_of(MatrixBoxes{p.w, p.n, p.k, p.k, kTileRows}),
-                             map_of(MatrixBoxes{p.x, p.m, p.k, p.x_stride, kColumns / pair}), params);
+                             map_of(MatrixBoxes{p.x, p.m, p.k, p.x_stride, kColumns}), params);
 }
 
 template <typename T>
@@ -343,8 +315,7 @@ void launch_columns(const GemmProblem& p, bool overlap, cudaStream_t stream) {
   if (p.m <= 16) return launch<T, 16>(p, overlap, stream);
   if (p.m <= 32) return launch<T, 32>(p, overlap, stream);
   if (p.m <= 64) return launch<T, 64>(p, overlap, stream);
-  if (p.m <= 128 || p.m > 256) return launch<T, 128>(p, overlap, stream);
-  launch<T, 256>(p, overlap, stream);
+  launch<T, 128>(p, overlap, stream);
 }
 
 }  // namespace

@@ -41,16 +41,6 @@ __device__ inline void copy_box(uint32_t destination, const CUtensorMap& map, ui
       : "memory");
 }
 
-// The same into the blocks of the cluster whose bits are set in `blocks`: to one offset in all, signalled to each one's barrier.
-__device__ inline void copy_box_to(uint16_t blocks, uint32_t destination, const CUtensorMap& map, uint32_t barrier, int c0, int c1,
-                                   uint64_t policy) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint "
-      "[%0], [%1, {%3, %4}], [%2], %5, %6;" ::"r"(destination),
-      "l"(&map), "r"(barrier), "r"(c0), "r"(c1), "h"(blocks), "l"(policy)
-      : "memory");
-}
-
 // Brings a map to where copies look for it.
 __device__ inline void prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");

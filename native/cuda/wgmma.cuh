@@ -60,7 +60,6 @@ __device__ inline void wait() {
 #define VN_WGMMA_SUMS_16(d, i) VN_WGMMA_SUMS_8(d, i), VN_WGMMA_SUMS_8(d, i + 8)
 #define VN_WGMMA_SUMS_32(d, i) VN_WGMMA_SUMS_16(d, i), VN_WGMMA_SUMS_16(d, i + 16)
 #define VN_WGMMA_SUMS_64(d, i) VN_WGMMA_SUMS_32(d, i), VN_WGMMA_SUMS_32(d, i + 32)
-#define VN_WGMMA_SUMS_128(d, i) VN_WGMMA_SUMS_64(d, i), VN_WGMMA_SUMS_64(d, i + 64)
 #define VN_WGMMA_NAMES_4 "%0, %1, %2, %3"
 #define VN_WGMMA_NAMES_8 VN_WGMMA_NAMES_4 ", %4, %5, %6, %7"
 #define VN_WGMMA_NAMES_16 VN_WGMMA_NAMES_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
@@ -69,13 +68,7 @@ __device__ inline void wait() {
 #define VN_WGMMA_NAMES_64                                                                                \
   VN_WGMMA_NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
                     "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define VN_WGMMA_NAMES_128                                                                                            \
-  VN_WGMMA_NAMES_64 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "              \
-                    "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "                \
-                    "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "    \
-                    "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-
-// d = A B + (add ? d : 0). A: 64 rows of a tile; B: two rows of a tile (8 to 256 in all) for each of d's floats; summed over 16
+// d = A B + (add ? d : 0). A: 64 rows of a tile; B: two rows of a tile (8 to 128 in all) for each of d's floats; summed over 16
 // elements of their rows.
 #define VN_WGMMA_ROWS(type, count, shape, tile_a, tile_b, add_d)                                            \
   asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " add_d ", 0;\n"                                      \
@@ -93,12 +86,11 @@ __device__ inline void wait() {
     VN_WGMMA_ROWS(type, 16, "m64n32k16", "%16", "%17", "%18");               \
   } else if constexpr (kCount == 32) {                                       \
     VN_WGMMA_ROWS(type, 32, "m64n64k16", "%32", "%33", "%34");               \
-  } else if constexpr (kCount == 64) {                                       \
-    VN_WGMMA_ROWS(type, 64, "m64n128k16", "%64", "%65", "%66");              \
   } else {                                                                   \
-    static_assert(kCount == 128, "8, 16, 32, 64, 128 or 256 rows of B");     \
-    VN_WGMMA_ROWS(type, 128, "m64n256k16", "%128", "%129", "%130");          \
+    static_assert(kCount == 64, "8, 16, 32, 64 or 128 rows of B");           \
+    VN_WGMMA_ROWS(type, 64, "m64n128k16", "%64", "%65", "%66");              \
   }
+
 template <typename T, int kCount>
 __device__ inline void multiply_rows(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
   if constexpr (std::is_same_v<T, __half>) {
@@ -139,13 +131,11 @@ __device__ inline void multiply_columns(float (&d)[kCount], const uint32_t (&a)[
 #undef VN_WGMMA_COLUMNS
 #undef VN_WGMMA_ROWS_OF
 #undef VN_WGMMA_ROWS
-#undef VN_WGMMA_NAMES_128
 #undef VN_WGMMA_NAMES_64
 #undef VN_WGMMA_NAMES_32
 #undef VN_WGMMA_NAMES_16
 #undef VN_WGMMA_NAMES_8
 #undef VN_WGMMA_NAMES_4
-#undef VN_WGMMA_SUMS_128
 #undef VN_WGMMA_SUMS_64
 #undef VN_WGMMA_SUMS_32
 #undef VN_WGMMA_SUMS_16

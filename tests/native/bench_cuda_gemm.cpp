@@ -333,6 +333,10 @@ int main(int argc, char** argv) {
     const char* name;
     void (*run)();
   } parts[] = {{"ceilings", bench_ceilings}, {"matrices", bench_matrices}, {"chains", bench_chains}};
+  vn_library_options options{};
+  options.struct_size = sizeof options;
+  options.log = [](void*, int32_t, const char* message) { std::fprintf(stderr, "%s\n", message); };  // what tuning has measured
+  require(vn_library_init(&options));
   const std::vector<std::string> wanted(argv + 1, argv + argc);
   for (const auto& part : parts) {
     if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), part.name) == wanted.end()) continue;

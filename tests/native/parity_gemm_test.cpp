@@ -37,7 +37,7 @@ bool on_hopper() {
 
 // One for all problems: large, and the same for all row counts.
 parity::Workspace& workspace() {
-  static parity::Workspace shared(int64_t{16} << 20, (int64_t{32} << 20) + (int64_t{64} << 10));
+  static parity::Workspace shared(int64_t{16} << 20, (int64_t{32} << 20) + (int64_t{128} << 10));
   return shared;
 }
 
