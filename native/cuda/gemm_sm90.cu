@@ -1,24 +1,25 @@
 // y[m][n] = sum over k of x[m][k] * W[n][k], + bias[n]: x [M, K], W [N, K], y [M, N], row-major; x and W bf16 or f16 (one dtype)
 // with rows that the copy engine takes, y and bias of any floating dtype, sums in f32. Hopper (sm_90a).
 //
-// For decode batches: W is read once, and that is all the time there should be. So W is wgmma's A, 128 rows of it a block, and x
-// is B: as many columns as rows of x, rounded up. Two warpgroups compute, 64 rows of W each; one thread fetches steps of 64
-// of K through the copy engine, W far ahead in a ring of its own.
-// W is requested before the wait for the kernel ahead (launch.cuh), and two blocks fit a multiprocessor: this kernel fills its
-// rings while the one ahead ends. The next one is released when the last of W has been requested, not before: blocks that begin
-// much earlier crowd onto the multiprocessors that happen to be free.
+// For decode batches: W is read once, and that is all the time there should be. So W is wgmma's A, 128 rows of it a tile, and x
+// is B: as many columns as rows of x, rounded up. Two warpgroups compute, 64 rows of W each. Two more warps fetch steps of 64 of K
+// through the copy engine, one W and one x, into a ring; W is requested before the wait for the kernel ahead (launch.cuh).
 //
-// A cluster of blocks shares a product of few tiles: `parts` of them divide K, each then adds up a share of the tile out of all
-// parts' shared memory; no workspace, no counters.
+// A product has at most a block for each multiprocessor, while two fit: so every multiprocessor has room for a block of the next
+// one, which fills its ring while this one ends. Blocks that crowd onto half of the multiprocessors do not get all of the
+// bandwidth; therefore the next kernel is released not long before the last of W is requested: it is there when the memory would
+// fall idle. Large matrices give a block several tiles, one after the other. Small ones give a tile to a cluster of blocks: its `parts` divide K, each then adds up a share
+// of the tile out of all parts' shared memory; no workspace, no counters.
 //
 // The bits of a row of y depend on the row of x, W, K and N alone: parts_of() does not look at M, each part adds its steps
 // of 16 in order, the parts are added in order, and an element of wgmma's result depends on its row and column alone, whatever
 // the shape of the instruction. Deterministic devices build on this; parity_deterministic_test compares the bits.
 //
-// Grid: (parts of each kColumns rows of x, tiles of W). Shared memory: the rings, up to 112 KB.
+// Grid: (parts of each kColumns rows of x, groups of tiles of W). Shared memory: the ring, up to 108 KB.
 // Bound: bytes of W up to about 128 rows, then x through the second-level cache and tensor operations.
 // Ideas: the roles of W and x as in the skinny kernel, warp specialisation as in CUTLASS.
-#include <algorithm>
+#include <climits>
+#include <cstddef>
 
 #include "cuda/check.h"
 #include "cuda/cluster.cuh"
@@ -37,7 +38,7 @@ namespace {
 constexpr int kWarpgroup = 128;  // threads
 constexpr int kGroupRows = 64;   // of W: M of wgmma
 constexpr int kConsumers = 2 * kWarpgroup;
-constexpr int kThreads = kConsumers + 32;
+constexpr int kThreads = kConsumers + 64;
 constexpr int kTileRows = 2 * kGroupRows;
 constexpr int kStep = kBoxElements;  // of K
 constexpr int kTileBytes = kTileRows * wgmma::kRowBytes;
@@ -52,6 +53,8 @@ struct Sm90Params {
   int m;
   int steps;
   int parts;
+  int tiles;  // in all
+  int tiles_each;
   int32_t bias_dtype;
   int32_t y_dtype;
   bool whole_groups;  // of y: full and aligned for vectors
@@ -59,25 +62,25 @@ struct Sm90Params {
 
 constexpr int kBlocks = 2;  // on a multiprocessor
 
-// Slots of the rings, as many as fit.
+// Of the ring, as many as fit.
 template <int kColumns>
-constexpr int kWSlots = kColumns <= 32 ? 6 : kColumns == 64 ? 5 : 4;
-template <int kColumns>
-constexpr int kXSlots = kColumns <= 16 ? 6 : kColumns <= 64 ? 4 : 3;
+constexpr int kSlots = kColumns <= 16 ? 6 : kColumns == 32 ? 5 : kColumns == 64 ? 4 : 3;
 
 template <int kColumns>
 struct __align__(wgmma::kAtomBytes) Shared {
-  unsigned char w[kWSlots<kColumns>][kTileBytes];
-  unsigned char x[kXSlots<kColumns>][kColumns * wgmma::kRowBytes];
-  uint64_t w_full[kWSlots<kColumns>], x_full[kXSlots<kColumns>];
-  uint64_t used[kWSlots<kColumns>];  // a step's W and x have been multiplied
+  unsigned char w[kSlots<kColumns>][kTileBytes];
+  unsigned char x[kSlots<kColumns>][kColumns * wgmma::kRowBytes];
+  uint64_t full[kSlots<kColumns>];  // a step's W and x are there
+  uint64_t used[kSlots<kColumns>];  // they have been multiplied
 };
 template <int kColumns>
 constexpr int kSharedBytes = sizeof(Shared<kColumns>);
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
+constexpr int kWThread = kConsumers, kXThread = kConsumers + 32;  // they fetch
 constexpr int kConsumerWarps = kConsumers / 32;
+constexpr int kReleaseSteps = 4;  // of W that are not requested yet when the next kernel may begin: about 2 us
 constexpr int kTileGroups = kTileRows / kGroup;
 constexpr int kSumStride = kTileRows + 4;  // floats from one row of y to the next in shared memory: no bank conflicts
 
@@ -86,102 +89,165 @@ struct Place {
   int part;
   int first_row;     // of W
   int first_column;  // row of x and y
-  int first_step, steps;
+  int tiles;
+  int first_step, steps;  // of each tile
 
   __device__ Place(const Sm90Params& p, int columns) {
+    const int group = static_cast<int>(blockIdx.y);
     part = static_cast<int>(blockIdx.x) % p.parts;
-    first_row = static_cast<int>(blockIdx.y) * kTileRows;
+    first_row = group * p.tiles_each * kTileRows;
     first_column = static_cast<int>(blockIdx.x) / p.parts * columns;
+    tiles = min(p.tiles_each, p.tiles - group * p.tiles_each);
     first_step = static_cast<int>(int64_t{part} * p.steps / p.parts);
     steps = static_cast<int>(int64_t{part + 1} * p.steps / p.parts) - first_step;
   }
 };
 
-template <int kColumns>
-struct Fetcher {
-  static constexpr int kDeep = kWSlots<kColumns>, kXDeep = kXSlots<kColumns>;
-  Shared<kColumns>& s;
-  const CUtensorMap &w_map, &x_map;
-  const Place at;
-  const uint64_t w_policy, x_policy = evict_last_policy();
+// A slot of the ring, and the parity of the round that it is in.
+template <int kCount>
+struct Cursor {
+  int slot = 0;
+  uint32_t full = 0;
 
-  // W is read once, unless rows of x are too many for one block.
-  __device__ Fetcher(Shared<kColumns>& shared, const CUtensorMap& w, const CUtensorMap& x, const Place& place, const Sm90Params& p)
-      : s(shared), w_map(w), x_map(x), at(place), w_policy(p.m <= kColumns ? evict_first_policy() : evict_normal_policy()) {}
-
-  __device__ void fetch_w(int i) const {
-    const uint32_t full = shared_address(&s.w_full[i % kDeep]);
-    mbarrier_arrive_expecting(full, kTileBytes);
-    copy_box(shared_address(s.w[i % kDeep]), w_map, full, (at.first_step + i) * kStep, at.first_row, w_policy);
-  }
-  __device__ void fetch_x(int i) const {
-    const uint32_t full = shared_address(&s.x_full[i % kXDeep]);
-    mbarrier_arrive_expecting(full, kColumns * wgmma::kRowBytes);
-    copy_box(shared_address(s.x[i % kXDeep]), x_map, full, (at.first_step + i) * kStep, at.first_column, x_policy);
-  }
-  __device__ void begin() const {
-    prefetch_map(w_map);
-    prefetch_map(x_map);
-    for (int i = 0; i < kDeep; ++i) {
-      mbarrier_init(shared_address(&s.w_full[i]), 1);
-      mbarrier_init(shared_address(&s.used[i]), kConsumerWarps);
-    }
-    for (int i = 0; i < kXDeep; ++i) mbarrier_init(shared_address(&s.x_full[i]), 1);
-    mbarrier_init_fence();
-    async_proxy_fence();
-    for (int i = 0; i < kDeep && i < at.steps; ++i) fetch_w(i);
-    if (at.steps <= kDeep) release_next_kernel();
-  }
-  // A step's end frees a slot of either ring.
-  __device__ void run() const {
-    for (int i = 0; i < kXDeep && i < at.steps; ++i) fetch_x(i);
-    for (int i = 0; i + kXDeep < at.steps; ++i) {
-      mbarrier_wait(shared_address(&s.used[i % kDeep]), i / kDeep & 1);
-      if (i + kDeep < at.steps) fetch_w(i + kDeep);
-      if (i + kDeep + 1 == at.steps) release_next_kernel();
-      fetch_x(i + kXDeep);
-    }
+  __device__ uint32_t used() const { return full ^ 1; }  // of the round before; the first finds every slot used
+  __device__ void advance() {
+    if (++slot < kCount) return;
+    slot = 0;
+    full ^= 1;
   }
 };
 
-// The block's part of the sums, into shared memory as [row of y][row of W] over the rings.
-template <typename T, int kColumns>
-__device__ __forceinline__ void multiply(Shared<kColumns>& s, const Place& at, int rows) {
-  constexpr int kDeep = kWSlots<kColumns>, kXDeep = kXSlots<kColumns>;
-  static_assert(kColumns * kSumStride * 4 <= sizeof s.w + sizeof s.x);
-  constexpr int kInFlight = kXDeep > 3 ? 1 : 0;  // steps; slots that wait for this are missed where they are few
-  const int group = static_cast<int>(threadIdx.x) / kWarpgroup, lane = static_cast<int>(threadIdx.x) % 32;
-  float d[kColumns / 2] = {};
-  wgmma::pin(d);
-  for (int i = 0; i < at.steps; ++i) {
-    mbarrier_wait(shared_address(&s.w_full[i % kDeep]), i / kDeep & 1);
-    mbarrier_wait(shared_address(&s.x_full[i % kXDeep]), i / kXDeep & 1);
-    const auto tile = [](const unsigned char* data) { return wgmma::descriptor(shared_address(data), wgmma::kAtomBytes, 0); };
-    const uint64_t w = tile(s.w[i % kDeep] + group * kGroupRows * wgmma::kRowBytes), x = tile(s.x[i % kXDeep]);
-    wgmma::fence();
-#pragma unroll
-    for (int k = 0; k < kStep / 16; ++k) {
-      wgmma::multiply_rows<T>(d, wgmma::advance(w, 32 * k), wgmma::advance(x, 32 * k), true);
-    }
-    wgmma::commit();
-    wgmma::wait<kInFlight>();
-    if (i >= kInFlight && lane == 0) mbarrier_arrive(shared_address(&s.used[(i - kInFlight) % kDeep]));
-  }
-  wgmma::wait<0>(d);
-  named_barrier_sync(1, kConsumers);  // nobody multiplies out of the rings any more, and all copies have arrived
+// The thread that fetches W.
+template <int kColumns>
+struct WFetcher {
+  Shared<kColumns>& s;
+  const CUtensorMap& map;
+  const Place& at;
+  const uint64_t policy;
+  Cursor<kSlots<kColumns>> cursor = {};
+  int left, step = 0, row;
 
-  const int warp = static_cast<int>(threadIdx.x) % kWarpgroup / 32;
-  float* const sums = reinterpret_cast<float*>(&s) + lane % 4 * 2 * kSumStride + group * kGroupRows + warp * 16 + lane / 4;
-#pragma unroll
-  for (int j = 0; j < kColumns / 8; ++j) {
-    if (j * 8 >= rows) break;
-    float* const to = sums + j * 8 * kSumStride;
-    to[0] = d[4 * j];
-    to[kSumStride] = d[4 * j + 1];
-    to[8] = d[4 * j + 2];
-    to[kSumStride + 8] = d[4 * j + 3];
+  // W is read once, unless rows of x are too many for one block.
+  __device__ WFetcher(Shared<kColumns>& shared, const CUtensorMap& w, const Place& place, bool once)
+      : s(shared), map(w), at(place), policy(once ? evict_first_policy() : evict_normal_policy()),
+        left(place.tiles * place.steps), row(place.first_row) {}
+
+  __device__ void init() {
+    prefetch_map(map);
+    for (int i = 0; i < kSlots<kColumns>; ++i) {
+      mbarrier_init(shared_address(&s.full[i]), 2);
+      mbarrier_init(shared_address(&s.used[i]), kConsumerWarps);
+    }
+    mbarrier_init_fence();
+    async_proxy_fence();
+  }
+  __device__ void run(int count) {
+    for (count = min(count, left); count > 0; --count, --left, cursor.advance()) {
+      if (left == kReleaseSteps) release_next_kernel();
+      const uint32_t full = shared_address(&s.full[cursor.slot]);
+      mbarrier_wait(shared_address(&s.used[cursor.slot]), cursor.used());
+      mbarrier_arrive_expecting(full, kTileBytes);
+      copy_box(shared_address(s.w[cursor.slot]), map, full, (at.first_step + step) * kStep, row, policy);
+      if (++step < at.steps) continue;
+      step = 0;
+      row += kTileRows;
+    }
+    if (left < kReleaseSteps) release_next_kernel();
+  }
+};
+
+// The thread that fetches x, again for each tile.
+template <int kColumns>
+__device__ __forceinline__ void fetch_x(Shared<kColumns>& s, const CUtensorMap& map, const Place& at) {
+  const uint64_t policy = evict_last_policy();
+  Cursor<kSlots<kColumns>> cursor;
+  for (int tile = 0; tile < at.tiles; ++tile) {
+    for (int step = 0; step < at.steps; ++step, cursor.advance()) {
+      const uint32_t full = shared_address(&s.full[cursor.slot]);
+      mbarrier_wait(shared_address(&s.used[cursor.slot]), cursor.used());
+      mbarrier_arrive_expecting(full, kColumns * wgmma::kRowBytes);
+      copy_box(shared_address(s.x[cursor.slot]), map, full, (at.first_step + step) * kStep, at.first_column, policy);
+    }
   }
 }
+
+// What one thread of a warpgroup has: of its warp's 16 rows of W two, of each 8 rows of x two.
+template <typename T, int kColumns>
+struct Sums {
+  float d[kColumns / 2];
+
+  // The block's steps of one tile.
+  __device__ void multiply(Shared<kColumns>& s, Cursor<kSlots<kColumns>>& cursor, int steps) {
+    constexpr int kInFlight = kSlots<kColumns> > 3 ? 1 : 0;  // steps; slots that wait for this are missed where they are few
+    const int group = static_cast<int>(threadIdx.x) / kWarpgroup, lane = static_cast<int>(threadIdx.x) % 32;
+    const auto tile = [](const unsigned char* data) { return wgmma::descriptor(shared_address(data), wgmma::kAtomBytes, 0); };
+    const auto release = [&](int slot) {
+      if (lane == 0) mbarrier_arrive(shared_address(&s.used[slot]));
+    };
+    int last = 0;
+#pragma unroll
+    for (float& sum : d) sum = 0.0f;
+    wgmma::pin(d);
+    for (int i = 0; i < steps; ++i, cursor.advance()) {
+      mbarrier_wait(shared_address(&s.full[cursor.slot]), cursor.full);
+      const uint64_t w = tile(s.w[cursor.slot] + group * kGroupRows * wgmma::kRowBytes), x = tile(s.x[cursor.slot]);
+      wgmma::fence();
+#pragma unroll
+      for (int k = 0; k < kStep / 16; ++k) {
+        wgmma::multiply_rows<T>(d, wgmma::advance(w, 32 * k), wgmma::advance(x, 32 * k), true);
+      }
+      wgmma::commit();
+      wgmma::wait<kInFlight>();
+      if (i >= kInFlight) release(kInFlight == 0 ? cursor.slot : last);
+      last = cursor.slot;
+    }
+    wgmma::wait<0>(d);
+    if (kInFlight > 0) release(last);
+  }
+
+  // Calls act(row of x, row of W, sum) for each of the tile's.
+  template <typename Act>
+  __device__ void each(int rows, Act&& act) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int n = static_cast<int>(threadIdx.x) / 32 * 16 + lane / 4, m = lane % 4 * 2;
+#pragma unroll
+    for (int j = 0; j < kColumns / 8; ++j) {
+      if (j * 8 >= rows) break;
+      act(m + 8 * j, n, d[4 * j]);
+      act(m + 8 * j + 1, n, d[4 * j + 1]);
+      act(m + 8 * j, n + 8, d[4 * j + 2]);
+      act(m + 8 * j + 1, n + 8, d[4 * j + 3]);
+    }
+  }
+
+  // Into shared memory as [row of x][row of W], over the ring, from which everything has been read.
+  static_assert(kColumns * kSumStride * 4 <= offsetof(Shared<kColumns>, full));
+  __device__ void share(float* sums, int rows) const {
+    each(rows, [&](int m, int n, float sum) { sums[m * kSumStride + n] = sum; });
+  }
+
+  // Straight into y: 16 or 32 bytes of a row at a time.
+  __device__ void store(const Sm90Params& p, int first_column, int64_t first_row, int rows) const {
+    const auto store_as = [&](auto* y) {
+      using Y = std::remove_pointer_t<decltype(y)>;
+      const int64_t mine = first_row + static_cast<int>(threadIdx.x) / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4;
+      float bias[2] = {};
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        if (p.bias && mine + 8 * i < p.n) bias[i] = read_value(p.bias, p.bias_dtype, mine + 8 * i);
+      }
+      each(rows, [&](int m, int n, float sum) {
+        const float with_bias = p.bias ? sum + bias[(n & 8) != 0] : sum;
+        if (m < rows && first_row + n < p.n) y[(first_column + m) * p.y_stride + first_row + n] = rounded<Y>(with_bias);
+      });
+    };
+    switch (p.y_dtype) {
+      case VN_DTYPE_F32: return store_as(static_cast<float*>(p.y));
+      case VN_DTYPE_F16: return store_as(static_cast<__half*>(p.y));
+      default: return store_as(static_cast<__nv_bfloat16*>(p.y));
+    }
+  }
+};
 
 __device__ __forceinline__ void store_group(const Sm90Params& p, int64_t row, int64_t n, float (&v)[kGroup]) {
   if (p.bias) {
@@ -211,12 +277,8 @@ __device__ __forceinline__ void store_group(const Sm90Params& p, int64_t row, in
 template <int kParts>
 __device__ __forceinline__ void add_group(const float* sums, float (&v)[kGroup]) {
   float4 part[kParts];
-  if constexpr (kParts == 1) {
-    part[0] = *reinterpret_cast<const float4*>(sums);
-  } else {
 #pragma unroll
-    for (int j = 0; j < kParts; ++j) part[j] = cluster_load(cluster_address(shared_address(sums), static_cast<uint32_t>(j)));
-  }
+  for (int j = 0; j < kParts; ++j) part[j] = cluster_load(cluster_address(shared_address(sums), static_cast<uint32_t>(j)));
   v[0] = part[0].x, v[1] = part[0].y, v[2] = part[0].z, v[3] = part[0].w;
 #pragma unroll
   for (int j = 1; j < kParts; ++j) v[0] += part[j].x, v[1] += part[j].y, v[2] += part[j].z, v[3] += part[j].w;
@@ -236,7 +298,7 @@ __device__ __forceinline__ void finish(const float* sums, const Sm90Params& p, c
     }
   };
   each([&](float(&of)[kGroup], int row, int n) { add_group<kParts>(sums + row * kSumStride + n, of); });
-  if (kParts > 1) cluster_arrive_all();
+  cluster_arrive_all();
   await_earlier_kernels();  // who may still read what y held
   each([&](float(&of)[kGroup], int row, int n) {
     if (at.first_row + n < p.n) store_group(p, at.first_column + row, int64_t{at.first_row} + n, of);
@@ -253,40 +315,56 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   extern __shared__ __align__(wgmma::kAtomBytes) unsigned char raw[];
   auto& s = *reinterpret_cast<Shared<kColumns>*>(raw);
   const Place at(p, kColumns);
-  const bool fetches = threadIdx.x == kConsumers;
-  if (fetches) Fetcher<kColumns>(s, w_map, x_map, at, p).begin();
+  WFetcher<kColumns> w_fetcher(s, w_map, at, p.m <= kColumns);
+  if (threadIdx.x == kWThread) {
+    w_fetcher.init();
+    w_fetcher.run(kSlots<kColumns>);
+  }
   __syncthreads();
   const int rows = min(kColumns, p.m - at.first_column);
+  const auto sums = reinterpret_cast<float*>(raw);
   if (threadIdx.x < kConsumers) {
-    multiply<T>(s, at, rows);
-  } else if (fetches) {
+    Sums<T, kColumns> mine;
+    Cursor<kSlots<kColumns>> cursor;
+    for (int tile = 0; tile < at.tiles; ++tile) {
+      mine.multiply(s, cursor, at.steps);
+      if (p.parts > 1) break;
+      await_earlier_kernels();  // who may still read what y held
+      mine.store(p, at.first_column, int64_t{at.first_row} + tile * kTileRows, rows);
+    }
+    if (p.parts > 1) {
+      named_barrier_sync(1, kConsumers);
+      mine.share(sums, rows);
+    }
+  } else if (threadIdx.x == kWThread) {
+    w_fetcher.run(INT_MAX);
+  } else if (threadIdx.x == kXThread) {
     await_earlier_kernels();
-    Fetcher<kColumns>(s, w_map, x_map, at, p).run();
+    fetch_x(s, x_map, at);
   }
+  if (p.parts == 1) return;
   __syncwarp();
-  p.parts == 1 ? __syncthreads() : cluster_sync();
+  cluster_sync();
   if (threadIdx.x < kConsumers) {
-    const float* const sums = reinterpret_cast<const float*>(raw);
     switch (p.parts) {
-      case 1: finish<1, kColumns>(sums, p, at, rows); break;
       case 2: finish<2, kColumns>(sums, p, at, rows); break;
       case 4: finish<4, kColumns>(sums, p, at, rows); break;
       default: finish<8, kColumns>(sums, p, at, rows); break;
     }
-  } else if (p.parts > 1) {
+  } else {
     cluster_arrive_all();
   }
-  if (p.parts > 1) cluster_wait_all();
+  cluster_wait_all();
 #endif
 }
 
 int64_t tiles_of(int64_t n) { return (n + kTileRows - 1) / kTileRows; }
 int64_t steps_of(int64_t k) { return (k + kStep - 1) / kStep; }
 
-// As many as leave each block of an H100 a part of its own, of at least two steps. Looks neither at M nor at the chip: a row's bits
-// depend on it.
+constexpr int64_t kMultiprocessors = 132;  // of an H100
+
+// As many as leave each block a multiprocessor and at least two steps. Looks neither at M nor at the chip: a row's bits depend on it.
 int parts_of(int64_t n, int64_t k) {
-  constexpr int64_t kMultiprocessors = 132;
   int parts = 1;
   while (parts < kMaxParts && tiles_of(n) * parts * 2 <= kMultiprocessors && steps_of(k) >= 4 * parts) parts *= 2;
   return parts;
@@ -297,13 +375,15 @@ void launch(const GemmProblem& p, bool overlap, cudaStream_t stream) {
   const int parts = parts_of(p.n, p.k);
   const int64_t group_bytes = kGroup * dtype_size(p.y_dtype);
   const bool whole_groups = p.n % kGroup == 0 && p.y_stride % kGroup == 0 && reinterpret_cast<uintptr_t>(p.y) % group_bytes == 0;
-  const Sm90Params params{p.bias, p.y,   p.y_stride,   p.n,       static_cast<int>(p.m), static_cast<int>(steps_of(p.k)),
-                          parts,  p.bias_dtype, p.y_dtype, whole_groups};
+  // A block takes several tiles where that leaves one for each multiprocessor; rows of x are cut up where those are many.
+  const int64_t tiles = tiles_of(p.n), tiles_each = p.m > kColumns ? 1 : (tiles + kMultiprocessors - 1) / kMultiprocessors;
+  const Sm90Params params{p.bias, p.y, p.y_stride, p.n, static_cast<int>(p.m), static_cast<int>(steps_of(p.k)), parts,
+                          static_cast<int>(tiles), static_cast<int>(tiles_each), p.bias_dtype, p.y_dtype, whole_groups};
   const auto kernel = gemm_sm90_kernel<T, kColumns>;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<kColumns>),
         "gemm: cudaFuncSetAttribute of the Hopper kernel");
   const auto cluster = static_cast<unsigned>(parts);
-  const dim3 grid(cluster * static_cast<unsigned>((p.m + kColumns - 1) / kColumns), static_cast<unsigned>(tiles_of(p.n)));
+  const dim3 grid(cluster * static_cast<unsigned>((p.m + kColumns - 1) / kColumns), static_cast<unsigned>((tiles + tiles_each - 1) / tiles_each));
   launch_overlapped_clusters("gemm: launch of the Hopper kernel", stream, overlap, kernel, grid, cluster, kThreads,
                              kSharedBytes<kColumns>, map_of(MatrixBoxes{p.w, p.n, p.k, p.k, kTileRows}),
                              map_of(MatrixBoxes{p.x, p.m, p.k, p.x_stride, kColumns}), params);

@@ -1,7 +1,7 @@
 // A trial: y is poisoned, the product launched once and compared with the first trial's, then timed by events a few times. Before
 // each of these a kernel reads twice the second-level cache, so that the product finds neither its operands there nor lines that
-// would have to be written back first. What is timed has an empty kernel ahead and one behind that overlap where they can
-// (launch.cuh), as the small kernels of a model's step do: what a product gains or loses at its ends counts.
+// would have to be written back first. What is timed has a kernel ahead and one behind that leave the memory alone for 2 us and
+// overlap where they can (launch.cuh), as the small kernels of a model's step: what a product gains or loses at its ends counts.
 // Compared is ||y - first||^2 <= 2^-12 ||first||^2: a 16-bit result rounded from another order of sums is within 2^-18, a wrong
 // tile is not, and NaN never is.
 #include "cuda/gemm_trial.h"
@@ -21,6 +21,7 @@ constexpr int kRounds = 5;
 constexpr int kThreads = 256;
 constexpr unsigned kBlocks = 1024;
 constexpr int64_t kSumsBytes = 256;
+constexpr int64_t kNeighbourClocks = 3500;  // about 2 us
 constexpr double kAllowed = 0x1p-12;
 
 int64_t rounded_up(int64_t bytes) { return (bytes + 255) / 256 * 256; }
@@ -38,6 +39,8 @@ __global__ __launch_bounds__(kThreads) void read_kernel(const uint4* data, int64
 __global__ void neighbour_kernel() {
   release_next_kernel();
   await_earlier_kernels();
+  for (const int64_t start = clock64(); clock64() - start < kNeighbourClocks;) {
+  }
 }
 
 // sums[0] += (y - reference)^2, sums[1] += reference^2.

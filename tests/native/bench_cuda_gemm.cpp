@@ -177,8 +177,9 @@ constexpr Matrix kQwen[] = {{"qkv", 4096, 1024, VN_DTYPE_BF16},
                             {"gate_up", 6144, 1024, VN_DTYPE_BF16},
                             {"down", 1024, 3072, VN_DTYPE_BF16}};
 
-// Layers of a model without anything but their products, in order, W of each layer its own.
-void bench_chain(const char* model, const Matrix (&matrices)[4], int layers) {
+// Layers of a model without attention: their products in order, W of each layer its own, and a norm ahead of each product where
+// `norms`, as one small kernel or another is in a model's step.
+void bench_chain(const char* model, const Matrix (&matrices)[4], int layers, bool norms) {
   constexpr int64_t kMaxRows = 256;
   std::vector<vn_weight*> weights;
   int64_t bytes = 0, most_columns = 0, most_rows = 0;
@@ -191,7 +192,9 @@ void bench_chain(const char* model, const Matrix (&matrices)[4], int layers) {
       most_rows = std::max(most_rows, matrix.n);
     }
   }
-  Buffer x(kMaxRows * most_columns * 2), y(kMaxRows * most_rows * 2);
+  Buffer x(kMaxRows * most_columns * 2), normed(kMaxRows * most_columns * 2), y(kMaxRows * most_rows * 2);
+  Buffer norm_weight(most_columns * 4);
+  require(vn_buffer_load(norm_weight.handle, 0, VN_DTYPE_F32, some_values(most_columns).data(), VN_DTYPE_F32, most_columns));
   const std::vector<float> values = some_values(kMaxRows * most_columns);
   require(vn_buffer_load(x.handle, 0, VN_DTYPE_BF16, values.data(), VN_DTYPE_F32, kMaxRows * most_columns));
   int64_t workspace_bytes = 0;
@@ -207,11 +210,21 @@ void bench_chain(const char* model, const Matrix (&matrices)[4], int layers) {
       vn_gemm_params params{};
       params.struct_size = sizeof params;
       params.weight = weights[i];
-      params.x = {x.data, VN_DTYPE_BF16, 2, {m, matrix.k, 0, 0}, {matrix.k, 1, 0, 0}};
+      params.x = {norms ? normed.data : x.data, VN_DTYPE_BF16, 2, {m, matrix.k, 0, 0}, {matrix.k, 1, 0, 0}};
       params.y = {y.data, VN_DTYPE_BF16, 2, {m, matrix.n, 0, 0}, {matrix.n, 1, 0, 0}};
       params.workspace = workspace.data;
       params.workspace_bytes = workspace_bytes;
       return params;
+    };
+    const auto norm = [&](const vn_tensor& out) {
+      vn_rms_norm_params params{};
+      params.struct_size = sizeof params;
+      params.eps = 1e-5f;
+      params.x = out;
+      params.x.data = x.data;
+      params.weight = {norm_weight.data, VN_DTYPE_F32, 1, {out.shape[1], 0, 0, 0}, {1, 0, 0, 0}};
+      params.out = out;
+      require(vn_rms_norm(g_stream, &params));
     };
     for (const Kernel& kernel : kKernels) {
       if (!takes(kernel, m)) continue;
@@ -220,11 +233,12 @@ void bench_chain(const char* model, const Matrix (&matrices)[4], int layers) {
         for (size_t i = 0; i < 4; ++i) {
           vn_gemm_params params = product(static_cast<size_t>(layer) * 4 + i);
           params.reserved = kernel.reserved;
+          if (norms) norm(params.x);
           require(vn_gemm(g_stream, &params));
         }
       });
-      std::printf("{\"name\":\"chain_%s\",\"kernel\":\"%s\",\"m\":%ld,\"dtype\":\"bf16\",\"us_per_layer\":%.2f,\"gbps\":%.0f}\n", model,
-                  kernel.name, static_cast<long>(m), us, 1e-3 * static_cast<double>(bytes / layers) / us);
+      std::printf("{\"name\":\"chain_%s%s\",\"kernel\":\"%s\",\"m\":%ld,\"dtype\":\"bf16\",\"us_per_layer\":%.2f,\"gbps\":%.0f}\n",
+                  model, norms ? "_norms" : "", kernel.name, static_cast<long>(m), us, 1e-3 * static_cast<double>(bytes / layers) / us);
       std::fflush(stdout);
     }
   }
@@ -322,8 +336,10 @@ void bench_matrices() {
 }
 
 void bench_chains() {
-  bench_chain("llama8b", kLlama, 8);
-  bench_chain("qwen06b", kQwen, 28);
+  for (const bool norms : {false, true}) {
+    bench_chain("llama8b", kLlama, 8, norms);
+    bench_chain("qwen06b", kQwen, 28, norms);
+  }
 }
 
 }  // namespace
