@@ -5,7 +5,9 @@
 // element along K in an order that its configuration fixes (tile, stages, instruction) and that no coordinate of the element
 // enters; what breaks this is another configuration for another row count, and sums divided among blocks. So there is one
 // configuration for all row counts, the library's guess for kInvariantRows, with no split of K, no reduction scheme and no
-// workspace, through which alone blocks could hand on parts of a sum; it is checked beforehand to take every row count.
+// workspace, through which alone blocks could hand on parts of a sum; it is checked beforehand to take every row count. (On an H100
+// none does for 16-bit operands: all candidates want 4 bytes of workspace from some row count on, between 129 and 1024. There
+// gemm_sm90.cu computes these products.)
 // The alternative, cutting products into calls of one fixed row count, would not depend on the library using one kernel for
 // one configuration, but needs copies of the rest of x and y, and reads W once for each cut; the parity tests compare bits at
 // many row counts instead.
@@ -29,6 +31,9 @@ constexpr int kCandidates = 16;
 constexpr int64_t kInvariantRows = 128;  // between a decode batch and a prompt
 constexpr int64_t kDecodeRows = 128;     // the Hopper kernel is made for decode batches
 constexpr float kClearlyFaster = 0.98f;  // of the time so far; less is noise
+// A kernel that overlaps its neighbours may seem this much slower than cuBLASLt's, which lets neither the one ahead nor the one behind
+// overlap: a whole step shows more of that than a trial.
+constexpr float kOverlapWorth = 1.02f;
 
 bool refused(cublasStatus_t status) {
   return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
@@ -150,7 +155,8 @@ void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspa
       launch();
       return true;
     });
-    if (time >= fastest * kClearlyFaster) return;
+    const bool against_cublas = plan.measured != GemmKernel::kSkinny && plan.measured != GemmKernel::kSm90;
+    if (time >= fastest * (against_cublas && device.overlaps_kernels ? kOverlapWorth : kClearlyFaster)) return;
     fastest = time;
     plan.measured = kernel;
   };

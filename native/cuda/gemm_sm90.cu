@@ -6,10 +6,10 @@
 // through the copy engine, one W and one x, into a ring; W is requested before the wait for the kernel ahead (launch.cuh).
 //
 // A product has at most a block for each multiprocessor, while two fit: so every multiprocessor has room for a block of the next
-// one, which fills its ring while this one ends. Blocks that crowd onto half of the multiprocessors do not get all of the
-// bandwidth; therefore the next kernel is released not long before the last of W is requested: it is there when the memory would
-// fall idle. Large matrices give a block several tiles, one after the other. Small ones give a tile to a cluster of blocks: its `parts` divide K, each then adds up a share
-// of the tile out of all parts' shared memory; no workspace, no counters.
+// one, which fills its ring before this one ends, and small kernels between them begin as early. Blocks that crowd onto half of the
+// multiprocessors would not get all of the bandwidth. Large matrices give a block several tiles, one after the other. Small ones
+// give a tile to a cluster of blocks: its `parts` divide K, each then adds up a share of the tile out of all parts' shared memory;
+// no workspace, no counters.
 //
 // The bits of a row of y depend on the row of x, W, K and N alone: parts_of() does not look at M, each part adds its steps
 // of 16 in order, the parts are added in order, and an element of wgmma's result depends on its row and column alone, whatever
@@ -24,152 +24,23 @@
 #include "cuda/check.h"
 #include "cuda/cluster.cuh"
 #include "cuda/gemm.h"
+#include "cuda/gemm_sm90_ring.cuh"
 #include "cuda/gemm_values.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/mbarrier.cuh"
-#include "cuda/tensor_maps.h"
-#include "cuda/tma.cuh"
-#include "cuda/warp_mma.cuh"
-#include "cuda/wgmma.cuh"
 
 namespace vn::cuda {
 namespace {
 
-constexpr int kWarpgroup = 128;  // threads
-constexpr int kGroupRows = 64;   // of W: M of wgmma
-constexpr int kConsumers = 2 * kWarpgroup;
-constexpr int kThreads = kConsumers + 64;
-constexpr int kTileRows = 2 * kGroupRows;
-constexpr int kStep = kBoxElements;  // of K
-constexpr int kTileBytes = kTileRows * wgmma::kRowBytes;
+using namespace sm90;
+
+constexpr int kBlocks = 2;  // on a multiprocessor
 constexpr int kMaxParts = 8;
 constexpr int kGroup = 4;  // elements of y that a thread stores at a time
 
-struct Sm90Params {
-  const void* bias;
-  void* y;
-  int64_t y_stride;
-  int64_t n;
-  int m;
-  int steps;
-  int parts;
-  int tiles;  // in all
-  int tiles_each;
-  int32_t bias_dtype;
-  int32_t y_dtype;
-  bool whole_groups;  // of y: full and aligned for vectors
-};
-
-constexpr int kBlocks = 2;  // on a multiprocessor
-
-// Of the ring, as many as fit.
-template <int kColumns>
-constexpr int kSlots = kColumns <= 16 ? 6 : kColumns == 32 ? 5 : kColumns == 64 ? 4 : 3;
-
-template <int kColumns>
-struct __align__(wgmma::kAtomBytes) Shared {
-  unsigned char w[kSlots<kColumns>][kTileBytes];
-  unsigned char x[kSlots<kColumns>][kColumns * wgmma::kRowBytes];
-  uint64_t full[kSlots<kColumns>];  // a step's W and x are there
-  uint64_t used[kSlots<kColumns>];  // they have been multiplied
-};
-template <int kColumns>
-constexpr int kSharedBytes = sizeof(Shared<kColumns>);
-
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-constexpr int kWThread = kConsumers, kXThread = kConsumers + 32;  // they fetch
-constexpr int kConsumerWarps = kConsumers / 32;
-constexpr int kReleaseSteps = 4;  // of W that are not requested yet when the next kernel may begin: about 2 us
 constexpr int kTileGroups = kTileRows / kGroup;
 constexpr int kSumStride = kTileRows + 4;  // floats from one row of y to the next in shared memory: no bank conflicts
-
-// Where a block is in the product.
-struct Place {
-  int part;
-  int first_row;     // of W
-  int first_column;  // row of x and y
-  int tiles;
-  int first_step, steps;  // of each tile
-
-  __device__ Place(const Sm90Params& p, int columns) {
-    const int group = static_cast<int>(blockIdx.y);
-    part = static_cast<int>(blockIdx.x) % p.parts;
-    first_row = group * p.tiles_each * kTileRows;
-    first_column = static_cast<int>(blockIdx.x) / p.parts * columns;
-    tiles = min(p.tiles_each, p.tiles - group * p.tiles_each);
-    first_step = static_cast<int>(int64_t{part} * p.steps / p.parts);
-    steps = static_cast<int>(int64_t{part + 1} * p.steps / p.parts) - first_step;
-  }
-};
-
-// A slot of the ring, and the parity of the round that it is in.
-template <int kCount>
-struct Cursor {
-  int slot = 0;
-  uint32_t full = 0;
-
-  __device__ uint32_t used() const { return full ^ 1; }  // of the round before; the first finds every slot used
-  __device__ void advance() {
-    if (++slot < kCount) return;
-    slot = 0;
-    full ^= 1;
-  }
-};
-
-// The thread that fetches W.
-template <int kColumns>
-struct WFetcher {
-  Shared<kColumns>& s;
-  const CUtensorMap& map;
-  const Place& at;
-  const uint64_t policy;
-  Cursor<kSlots<kColumns>> cursor = {};
-  int left, step = 0, row;
-
-  // W is read once, unless rows of x are too many for one block.
-  __device__ WFetcher(Shared<kColumns>& shared, const CUtensorMap& w, const Place& place, bool once)
-      : s(shared), map(w), at(place), policy(once ? evict_first_policy() : evict_normal_policy()),
-        left(place.tiles * place.steps), row(place.first_row) {}
-
-  __device__ void init() {
-    prefetch_map(map);
-    for (int i = 0; i < kSlots<kColumns>; ++i) {
-      mbarrier_init(shared_address(&s.full[i]), 2);
-      mbarrier_init(shared_address(&s.used[i]), kConsumerWarps);
-    }
-    mbarrier_init_fence();
-    async_proxy_fence();
-  }
-  __device__ void run(int count) {
-    for (count = min(count, left); count > 0; --count, --left, cursor.advance()) {
-      if (left == kReleaseSteps) release_next_kernel();
-      const uint32_t full = shared_address(&s.full[cursor.slot]);
-      mbarrier_wait(shared_address(&s.used[cursor.slot]), cursor.used());
-      mbarrier_arrive_expecting(full, kTileBytes);
-      copy_box(shared_address(s.w[cursor.slot]), map, full, (at.first_step + step) * kStep, row, policy);
-      if (++step < at.steps) continue;
-      step = 0;
-      row += kTileRows;
-    }
-    if (left < kReleaseSteps) release_next_kernel();
-  }
-};
-
-// The thread that fetches x, again for each tile.
-template <int kColumns>
-__device__ __forceinline__ void fetch_x(Shared<kColumns>& s, const CUtensorMap& map, const Place& at) {
-  const uint64_t policy = evict_last_policy();
-  Cursor<kSlots<kColumns>> cursor;
-  for (int tile = 0; tile < at.tiles; ++tile) {
-    for (int step = 0; step < at.steps; ++step, cursor.advance()) {
-      const uint32_t full = shared_address(&s.full[cursor.slot]);
-      mbarrier_wait(shared_address(&s.used[cursor.slot]), cursor.used());
-      mbarrier_arrive_expecting(full, kColumns * wgmma::kRowBytes);
-      copy_box(shared_address(s.x[cursor.slot]), map, full, (at.first_step + step) * kStep, at.first_column, policy);
-    }
-  }
-}
 
 // What one thread of a warpgroup has: of its warp's 16 rows of W two, of each 8 rows of x two.
 template <typename T, int kColumns>
@@ -227,7 +98,7 @@ struct Sums {
   }
 
   // Straight into y: 16 or 32 bytes of a row at a time.
-  __device__ void store(const Sm90Params& p, int first_column, int64_t first_row, int rows) const {
+  __device__ void store(const Params& p, int first_column, int64_t first_row, int rows) const {
     const auto store_as = [&](auto* y) {
       using Y = std::remove_pointer_t<decltype(y)>;
       const int64_t mine = first_row + static_cast<int>(threadIdx.x) / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4;
@@ -249,7 +120,7 @@ struct Sums {
   }
 };
 
-__device__ __forceinline__ void store_group(const Sm90Params& p, int64_t row, int64_t n, float (&v)[kGroup]) {
+__device__ __forceinline__ void store_group(const Params& p, int64_t row, int64_t n, float (&v)[kGroup]) {
   if (p.bias) {
 #pragma unroll
     for (int i = 0; i < kGroup; ++i) {
@@ -286,7 +157,7 @@ __device__ __forceinline__ void add_group(const float* sums, float (&v)[kGroup])
 
 // This block's share of the tile's rows of y. Others may end once it has read their sums: it says so before it waits for memory.
 template <int kParts, int kColumns>
-__device__ __forceinline__ void finish(const float* sums, const Sm90Params& p, const Place& at, int rows) {
+__device__ __forceinline__ void finish(const float* sums, const Params& p, const Place& at, int rows) {
   constexpr int kRounds = (kColumns * kTileGroups / kParts + kConsumers - 1) / kConsumers;
   const int share = rows * kTileGroups / kParts;
   float v[kRounds][kGroup];
@@ -310,7 +181,7 @@ __device__ __forceinline__ void finish(const float* sums, const Sm90Params& p, c
 // Compiled for sm_90a alone; elsewhere it is empty and never launched.
 template <typename T, int kColumns>
 __global__ void __launch_bounds__(kThreads, kBlocks)
-    gemm_sm90_kernel(const __grid_constant__ CUtensorMap w_map, const __grid_constant__ CUtensorMap x_map, const Sm90Params p) {
+    gemm_sm90_kernel(const __grid_constant__ CUtensorMap w_map, const __grid_constant__ CUtensorMap x_map, const Params p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ __align__(wgmma::kAtomBytes) unsigned char raw[];
   auto& s = *reinterpret_cast<Shared<kColumns>*>(raw);
@@ -319,6 +190,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   if (threadIdx.x == kWThread) {
     w_fetcher.init();
     w_fetcher.run(kSlots<kColumns>);
+    release_next_kernel();
   }
   __syncthreads();
   const int rows = min(kColumns, p.m - at.first_column);
@@ -377,13 +249,14 @@ void launch(const GemmProblem& p, bool overlap, cudaStream_t stream) {
   const bool whole_groups = p.n % kGroup == 0 && p.y_stride % kGroup == 0 && reinterpret_cast<uintptr_t>(p.y) % group_bytes == 0;
   // A block takes several tiles where that leaves one for each multiprocessor; rows of x are cut up where those are many.
   const int64_t tiles = tiles_of(p.n), tiles_each = p.m > kColumns ? 1 : (tiles + kMultiprocessors - 1) / kMultiprocessors;
-  const Sm90Params params{p.bias, p.y, p.y_stride, p.n, static_cast<int>(p.m), static_cast<int>(steps_of(p.k)), parts,
+  const Params params{p.bias, p.y, p.y_stride, p.n, static_cast<int>(p.m), static_cast<int>(steps_of(p.k)), parts,
                           static_cast<int>(tiles), static_cast<int>(tiles_each), p.bias_dtype, p.y_dtype, whole_groups};
   const auto kernel = gemm_sm90_kernel<T, kColumns>;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<kColumns>),
         "gemm: cudaFuncSetAttribute of the Hopper kernel");
   const auto cluster = static_cast<unsigned>(parts);
-  const dim3 grid(cluster * static_cast<unsigned>((p.m + kColumns - 1) / kColumns), static_cast<unsigned>((tiles + tiles_each - 1) / tiles_each));
+  const dim3 grid(cluster * static_cast<unsigned>((p.m + kColumns - 1) / kColumns),
+                  static_cast<unsigned>((tiles + tiles_each - 1) / tiles_each));
   launch_overlapped_clusters("gemm: launch of the Hopper kernel", stream, overlap, kernel, grid, cluster, kThreads,
                              kSharedBytes<kColumns>, map_of(MatrixBoxes{p.w, p.n, p.k, p.k, kTileRows}),
                              map_of(MatrixBoxes{p.x, p.m, p.k, p.x_stride, kColumns}), params);

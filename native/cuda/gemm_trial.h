@@ -21,7 +21,8 @@ class GemmTrial {
 
   static int64_t scratch_bytes(int64_t l2_bytes, int64_t y_bytes);
 
-  // Median of a few launches, each with a small kernel at either side; infinity where one was refused (false), or the result is not that of the first trial.
+  // The shortest of a few launches (what disturbs one makes it longer), each with a small kernel at either side; infinity where one
+  // was refused (false), or the result is not that of the first trial.
   float microseconds(const std::function<bool()>& launch);
 
  private:
