@@ -231,6 +231,48 @@ TEST_F(DeterministicParity, GemmRowsWithGaps) {
   }
 }
 
+// Rows that overlap, which neither the copy engine nor cuBLASLt takes: they go through the skinny kernel in chunks.
+TEST_F(DeterministicParity, GemmRowsThatOverlap) {
+  constexpr int64_t kRows = 70, kN = 96, kK = 256, kStride = 8;
+  std::mt19937 engine(8);
+  Twin x(VN_DTYPE_BF16, {1, (kRows - 1) * kStride + kK});
+  x.host().randomize(engine);
+  x.upload();
+  vn_weight* weight = nullptr;
+  ASSERT_EQ(VN_OK, vn_weight_create(gpu_->device, VN_WEIGHT_GEMM, VN_DTYPE_BF16, kN, kK, &weight)) << vn_last_error();
+  ASSERT_EQ(VN_OK, vn_weight_fill(weight, 6, 1.0f));
+  int64_t bytes = 0;
+  ASSERT_EQ(VN_OK, vn_gemm_workspace_size(weight, VN_DTYPE_BF16, kRows, &bytes));
+  parity::Workspace workspace(0, bytes);
+  const auto rows = [&](int64_t first, int64_t count) {
+    Twin y(VN_DTYPE_F32, {count, kN});
+    auto params = params_of<vn_gemm_params>();
+    params.weight = weight;
+    params.x = x.tensor(Side::kCuda);
+    params.x.shape[0] = count;
+    params.x.shape[1] = kK;
+    params.x.stride[0] = kStride;
+    params.x = rows_of(params.x, first, count);
+    params.y = y.tensor(Side::kCuda);
+    params.workspace = workspace.data(Side::kCuda);
+    params.workspace_bytes = bytes;
+    gpu_->run(vn_gemm, params);
+    const Array got = y.download();
+    EXPECT_TRUE(got.guards_intact());
+    EXPECT_FALSE(got.poisoned(count * kN - 1, 1));
+    return got.slice(0, count * kN);
+  };
+  const Bytes whole = rows(0, kRows);
+  for (const int64_t count : {1, 2, 15, 16, 17, 33, 70}) {
+    for (const int64_t first : {int64_t{0}, int64_t{3}, kRows - count}) {
+      if (first + count > kRows) continue;
+      const auto at = whole.begin() + first * kN * 4;
+      ASSERT_EQ(Bytes(at, at + count * kN * 4), rows(first, count)) << count << " rows from " << first;
+    }
+  }
+  vn_weight_destroy(weight);
+}
+
 // There is nothing to choose, so there is nothing to measure: the bits stay, and no scratch memory is wanted.
 TEST_F(DeterministicParity, TuningChangesNothing) {
   constexpr int64_t kM = 8, kN = 512, kK = 1024;
