@@ -1,11 +1,14 @@
 // y = x W^T + bias: which kernel computes it. The choice looks at shapes, dtypes, alignment and what vn_gemm_tune has measured,
 // never at values:
-//   1. skinny (gemm_skinny.cu): few rows of x and a matrix small enough that cuBLASLt leaves bandwidth unused;
-//   2. cuBLASLt (gemm_plans.cpp): x and W of one dtype, y of that dtype or F32;
-//   3. plain (gemm_plain.cu): everything else, and what cuBLASLt has no algorithm for (odd alignment).
-// A batch-invariant device has no choice by the row count: 2 where everything is 16-byte aligned, with one algorithm for all
-// row counts, else 3.
+//   1. Hopper (gemm_sm90.cu): up to 128 rows of x, where it was measured to be fastest;
+//   2. skinny (gemm_skinny.cu): few rows of x and a matrix small enough that cuBLASLt leaves bandwidth unused;
+//   3. cuBLASLt (gemm_plans.cpp): x and W of one dtype, y of that dtype or F32;
+//   4. plain (gemm_plain.cu): everything else, and what cuBLASLt has no algorithm for (odd alignment).
+// A batch-invariant device has no choice by the row count: 1 where it can; 3 where everything is 16-byte aligned and one algorithm
+// takes all row counts; 2 in chunks of rows; else 4.
 #include "cuda/gemm.h"
+
+#include <algorithm>
 
 #include "core/dtype.h"
 #include "core/error.h"
@@ -75,6 +78,9 @@ void force(int32_t which, const GemmProblem& p, DeviceState& state, void* worksp
     case GemmKernel::kSkinny:
       if (!can_skinny(p)) cannot("skinny", p);
       return launch_gemm_skinny(p, state.sms, state.overlaps_kernels, stream);
+    case GemmKernel::kSm90:
+      if (!can_gemm_sm90(p, state.capability)) cannot("Hopper", p);
+      return launch_gemm_sm90(p, state.overlaps_kernels, stream);
     case GemmKernel::kPlain: return launch_gemm_plain(p, stream);
     default: fail(VN_INVALID_ARGUMENT, "gemm: reserved is %d, expected 0", which);
   }
@@ -105,10 +111,21 @@ GemmProblem problem_of(const vn_gemm_params& params, const DeviceState& state) {
   return problem;
 }
 
-// The same bits for a row of x whatever rows it comes with.
+GemmProblem chunk_of(GemmProblem p, int64_t first, int64_t rows) {
+  p.x = static_cast<const char*>(p.x) + first * p.x_stride * dtype_size(p.x_dtype);
+  p.y = static_cast<char*>(p.y) + first * p.y_stride * dtype_size(p.y_dtype);
+  p.m = std::min(rows, p.m - first);
+  return p;
+}
+
+// The same bits for a row of x whatever rows it comes with: what each way can do does not depend on the rows either.
 void gemm_invariant(const GemmProblem& problem, DeviceState& state, void* workspace, cudaStream_t stream) {
+  if (can_gemm_sm90(problem, state.capability)) return launch_gemm_sm90(problem, state.overlaps_kernels, stream);
   if (cublas_takes(problem) && aligned(problem) && launch_cublas(problem, state, workspace, stream)) return;
-  launch_gemm_plain(problem, stream);
+  if (!can_skinny(chunk_of(problem, 0, kSkinnyRows))) return launch_gemm_plain(problem, stream);
+  for (int64_t first = 0; first < problem.m; first += kSkinnyRows) {
+    launch_gemm_skinny(chunk_of(problem, first, kSkinnyRows), state.sms, state.overlaps_kernels, stream);
+  }
 }
 
 int64_t padded_bias_bytes(const Weight& weight) {
@@ -160,8 +177,8 @@ void gemm_tune(const Stream& stream, const vn_gemm_params& params) {
   if (problem.m == 0 || state.deterministic || !cublas_takes(problem) || problem.y_stride < problem.n) return;
   const GemmProblem fitting = with_fitting_bias(problem, state, params.workspace, stream.handle);
   const auto scratch = static_cast<char*>(params.workspace) + gemm_workspace_size(weight_of(params), problem.x_dtype, problem.m);
-  GemmTrial trial(fitting, scratch, state.l2_bytes, stream.handle);
-  state.gemm_plans->tune(fitting, trial, params.workspace, state.sms, stream.handle);
+  GemmTrial trial(fitting, scratch, state.l2_bytes, state.overlaps_kernels, stream.handle);
+  state.gemm_plans->tune(fitting, trial, params.workspace, state, stream.handle);
 }
 
 }  // namespace vn::cuda

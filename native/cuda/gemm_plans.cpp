@@ -5,7 +5,9 @@
 // element along K in an order that its configuration fixes (tile, stages, instruction) and that no coordinate of the element
 // enters; what breaks this is another configuration for another row count, and sums divided among blocks. So there is one
 // configuration for all row counts, the library's guess for kInvariantRows, with no split of K, no reduction scheme and no
-// workspace, through which alone blocks could hand on parts of a sum; it is checked beforehand to take every row count.
+// workspace, through which alone blocks could hand on parts of a sum; it is checked beforehand to take every row count. (On an H100
+// none does for 16-bit operands: all candidates want 4 bytes of workspace from some row count on, between 129 and 1024. There
+// gemm_sm90.cu computes these products.)
 // The alternative, cutting products into calls of one fixed row count, would not depend on the library using one kernel for
 // one configuration, but needs copies of the rest of x and y, and reads W once for each cut; the parity tests compare bits at
 // many row counts instead.
@@ -18,6 +20,7 @@
 #include "core/error.h"
 #include "core/row_buckets.h"
 #include "cuda/cublaslt.h"
+#include "cuda/device.h"
 #include "cuda/gemm_trial.h"
 #include "cuda/host.h"
 
@@ -26,18 +29,22 @@ namespace {
 
 constexpr int kCandidates = 16;
 constexpr int64_t kInvariantRows = 128;  // between a decode batch and a prompt
+constexpr int64_t kDecodeRows = 128;     // the Hopper kernel is made for decode batches
 constexpr float kClearlyFaster = 0.98f;  // of the time so far; less is noise
+// A kernel that overlaps its neighbours may seem this much slower than cuBLASLt's, which lets neither the one ahead nor the one behind
+// overlap: a whole step shows more of that than a trial.
+constexpr float kOverlapWorth = 1.02f;
 
 bool refused(cublasStatus_t status) {
   return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
 }
 
-// Once for each plan: such a product is computed by the plain kernel, far slower.
+// Once for each plan: such a product is computed by another kernel, mostly far slower.
 void report_unusable(const GemmKey& key) {
   char message[256];
   std::snprintf(message, sizeof message,
                 "gemm: cuBLASLt has no algorithm for [%lld, %lld] x %lld, %s into %s, bias %d, aligned to %d, %d and %d bytes; "
-                "the plain kernel computes it",
+                "another kernel computes it",
                 static_cast<long long>(key.m), static_cast<long long>(key.k), static_cast<long long>(key.n),
                 dtype_name(key.dtype), dtype_name(key.y_dtype), key.bias, key.x_alignment, key.w_alignment, key.y_alignment);
   g_host->log(2, message);
@@ -49,17 +56,27 @@ struct TuneReport {
   float first = 0;
   float best = 0;
   float skinny = 0;
+  float sm90 = 0;
 };
+
+const char* name_of(GemmKernel kernel) {
+  switch (kernel) {
+    case GemmKernel::kSkinny: return "skinny";
+    case GemmKernel::kSm90: return "Hopper";
+    case GemmKernel::kCublasLt: return "cuBLASLt";
+    default: return "none";
+  }
+}
 
 void report_tuned(const GemmProblem& problem, const TuneReport& report, GemmKernel winner) {
   char message[256];
   std::snprintf(message, sizeof message,
                 "gemm_tune: [%lld, %lld] x %lld, %s into %s: %s; cuBLASLt's guess %.2f us, candidate %d of %d %.2f us, "
-                "skinny %.2f us",
+                "skinny %.2f us, Hopper %.2f us",
                 static_cast<long long>(problem.m), static_cast<long long>(problem.k), static_cast<long long>(problem.n),
-                dtype_name(problem.x_dtype), dtype_name(problem.y_dtype), winner == GemmKernel::kSkinny ? "skinny" : "cuBLASLt",
-                static_cast<double>(report.first), report.winner, report.candidates, static_cast<double>(report.best),
-                static_cast<double>(report.skinny));
+                dtype_name(problem.x_dtype), dtype_name(problem.y_dtype), name_of(winner), static_cast<double>(report.first),
+                report.winner, report.candidates, static_cast<double>(report.best), static_cast<double>(report.skinny),
+                static_cast<double>(report.sm90));
   g_host->log(0, message);
 }
 
@@ -116,7 +133,8 @@ GemmKernel GemmPlans::measured(const GemmProblem& problem) const {
   return found == plans_.end() ? GemmKernel::kAny : found->second->measured;
 }
 
-void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, int sms, cudaStream_t stream) {
+void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, const DeviceState& device,
+                     cudaStream_t stream) {
   const std::lock_guard lock(mutex_);
   GemmPlan& plan = find(key_of(problem), problem);
   TuneReport report;
@@ -131,12 +149,23 @@ void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspa
     plan.chosen = algorithm;
     plan.measured = GemmKernel::kCublasLt;
   }
-  if (can_skinny(problem)) {
-    report.skinny = trial.microseconds([&] {
-      launch_gemm_skinny(problem, sms, false, stream);
+  float fastest = report.best;
+  const auto try_own = [&](GemmKernel kernel, float& time, auto&& launch) {
+    time = trial.microseconds([&] {
+      launch();
       return true;
     });
-    if (report.skinny < report.best * kClearlyFaster) plan.measured = GemmKernel::kSkinny;
+    const bool against_cublas = plan.measured != GemmKernel::kSkinny && plan.measured != GemmKernel::kSm90;
+    if (time >= fastest * (against_cublas && device.overlaps_kernels ? kOverlapWorth : kClearlyFaster)) return;
+    fastest = time;
+    plan.measured = kernel;
+  };
+  if (can_skinny(problem)) {
+    try_own(GemmKernel::kSkinny, report.skinny,
+            [&] { launch_gemm_skinny(problem, device.sms, device.overlaps_kernels, stream); });
+  }
+  if (problem.m <= kDecodeRows && can_gemm_sm90(problem, device.capability)) {
+    try_own(GemmKernel::kSm90, report.sm90, [&] { launch_gemm_sm90(problem, device.overlaps_kernels, stream); });
   }
   report_tuned(problem, report, plan.measured);
 }

@@ -14,7 +14,8 @@
 
 namespace vn::cuda {
 
-class GemmTrial;  // gemm_trial.h
+class GemmTrial;     // gemm_trial.h
+struct DeviceState;  // device.h
 
 class GemmPlans {
  public:
@@ -33,8 +34,8 @@ class GemmPlans {
   // What tune() found for problems like this; kAny where it was not asked.
   GemmKernel measured(const GemmProblem& problem) const;
 
-  // Times cuBLASLt's candidates and the skinny kernel on the trial's problem and remembers the fastest.
-  void tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, int sms, cudaStream_t stream);
+  // Times cuBLASLt's candidates and the device's own kernels on the trial's problem and remembers the fastest.
+  void tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, const DeviceState& device, cudaStream_t stream);
 
  private:
   GemmKey key_of(const GemmProblem& problem) const;

@@ -12,15 +12,17 @@ namespace vn::cuda {
 
 class GemmTrial {
  public:
-  // scratch: scratch_bytes(...) of device memory, 256-byte aligned. problem.y is written by every trial.
-  GemmTrial(const GemmProblem& problem, void* scratch, int64_t l2_bytes, cudaStream_t stream);
+  // scratch: scratch_bytes(...) of device memory, 256-byte aligned. problem.y is written by every trial. overlap: whether the
+  // device's kernels may begin before the one ahead has ended.
+  GemmTrial(const GemmProblem& problem, void* scratch, int64_t l2_bytes, bool overlap, cudaStream_t stream);
   ~GemmTrial();
   GemmTrial(const GemmTrial&) = delete;
   GemmTrial& operator=(const GemmTrial&) = delete;
 
   static int64_t scratch_bytes(int64_t l2_bytes, int64_t y_bytes);
 
-  // Median of a few launches; infinity where one was refused (false), or the result is not that of the first trial.
+  // The shortest of a few launches (what disturbs one makes it longer), each with a small kernel at either side; infinity where one
+  // was refused (false), or the result is not that of the first trial.
   float microseconds(const std::function<bool()>& launch);
 
  private:
@@ -28,6 +30,7 @@ class GemmTrial {
 
   const GemmProblem problem_;
   const cudaStream_t stream_;
+  const bool overlap_;
   const int64_t flush_bytes_;
   char* const scratch_;  // two sums, what is read to empty the cache, y of the first trial
   char* const reference_;

@@ -34,25 +34,41 @@ __device__ __forceinline__ void prefetch(const void* address) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address)));
 }
 
-// what: "op: launch", for the message of a failure. shared: bytes of dynamic shared memory. overlap: whether the kernel may begin
-// early, DeviceState::overlaps_kernels.
+// what: "op: launch", for the message of a failure. overlap: whether the kernel may begin early, DeviceState::overlaps_kernels.
+// cluster: neighbours along x that are a cluster; grid.x is a multiple. shared: bytes of dynamic shared memory.
 template <typename... Params>
-void launch_overlapped(const char* what, cudaStream_t stream, bool overlap, void (*kernel)(Params...), dim3 grid,
-                       unsigned threads, int shared, const std::type_identity_t<Params>&... arguments) {
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+void launch_overlapped_clusters(const char* what, cudaStream_t stream, bool overlap, void (*kernel)(Params...), dim3 grid,
+                                unsigned cluster, unsigned threads, int shared,
+                                const std::type_identity_t<Params>&... arguments) {
+  cudaLaunchAttribute attributes[2] = {};
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(threads);
   config.dynamicSmemBytes = static_cast<size_t>(shared);
   config.stream = stream;
-  config.attrs = &early;
-  config.numAttrs = overlap ? 1 : 0;
+  config.attrs = attributes;
+  if (overlap) {
+    cudaLaunchAttribute& early = attributes[config.numAttrs++];
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster > 1) {
+    cudaLaunchAttribute& size = attributes[config.numAttrs++];
+    size.id = cudaLaunchAttributeClusterDimension;
+    size.val.clusterDim.x = cluster;
+    size.val.clusterDim.y = size.val.clusterDim.z = 1;
+  }
   check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
 }
 
-// The same without dynamic shared memory.
+// The same without clusters.
+template <typename... Params>
+void launch_overlapped(const char* what, cudaStream_t stream, bool overlap, void (*kernel)(Params...), dim3 grid,
+                       unsigned threads, int shared, const std::type_identity_t<Params>&... arguments) {
+  launch_overlapped_clusters(what, stream, overlap, kernel, grid, 1, threads, shared, arguments...);
+}
+
+// Without dynamic shared memory either.
 template <typename... Params>
 void launch_overlapped(const char* what, const Stream& stream, void (*kernel)(Params...), dim3 grid, unsigned threads,
                        const std::type_identity_t<Params>&... arguments) {

@@ -1,4 +1,4 @@
-// Tensor maps of the bulk tensor copy engine over KV pools, made once for each pool.
+// Tensor maps of the bulk tensor copy engine: over KV pools, made once for each pool, and over matrices.
 #pragma once
 
 #include <cuda.h>
@@ -28,6 +28,19 @@ constexpr int kBoxElements = 64;
 
 // Whether a tensor map can describe it: strides are positive, whole 16 bytes, and below 2^40 bytes.
 bool can_map(const PoolBoxes& boxes);
+
+// A row-major matrix of 16-bit elements, and the box that is copied at a time: box_rows rows (at most 256) of 64 elements, swizzled
+// the same way. stride counts elements.
+struct MatrixBoxes {
+  const void* data;
+  int64_t rows, columns, stride;
+  int32_t box_rows;
+};
+
+// The same limits; rows do not overlap.
+bool can_map(const MatrixBoxes& boxes);
+// The map with coordinates (element, row). A computation of the host alone, less than a microsecond. Throws VN_CUDA.
+CUtensorMap map_of(const MatrixBoxes& boxes);
 
 class TensorMaps {
  public:

@@ -49,34 +49,54 @@ __device__ inline void wait(float (&d)[kCount]) {
   pin(d);
 }
 
-#define VN_WGMMA_SUMS_8(d, i)                                                                                     \
-  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
-      "+f"(d[i + 7])
-#define VN_WGMMA_SUMS_32(d, i) \
-  VN_WGMMA_SUMS_8(d, i), VN_WGMMA_SUMS_8(d, i + 8), VN_WGMMA_SUMS_8(d, i + 16), VN_WGMMA_SUMS_8(d, i + 24)
-#define VN_WGMMA_NAMES_32 \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
-  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define VN_WGMMA_NAMES_64 \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
-  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
-  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
-  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+// The same for groups whose registers are not touched yet: what they read from shared memory may be overwritten.
+template <int kPending>
+__device__ inline void wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
 
-// d = A B + (add ? d : 0). A: 64 rows of a tile; B: 128 rows of a tile; summed over 16 elements of their rows.
-#define VN_WGMMA_ROWS(type)                                                                               \
-  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, %66, 0;\n"                                          \
-               "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " {" VN_WGMMA_NAMES_64 "}, " \
-               "%64, %65, add, 1, 1, 0, 0;\n}"                                                            \
-               : VN_WGMMA_SUMS_32(d, 0), VN_WGMMA_SUMS_32(d, 32)                                          \
-               : "l"(a), "l"(b), "r"(static_cast<int>(add))                                               \
+#define VN_WGMMA_SUMS_4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define VN_WGMMA_SUMS_8(d, i) VN_WGMMA_SUMS_4(d, i), VN_WGMMA_SUMS_4(d, i + 4)
+#define VN_WGMMA_SUMS_16(d, i) VN_WGMMA_SUMS_8(d, i), VN_WGMMA_SUMS_8(d, i + 8)
+#define VN_WGMMA_SUMS_32(d, i) VN_WGMMA_SUMS_16(d, i), VN_WGMMA_SUMS_16(d, i + 16)
+#define VN_WGMMA_SUMS_64(d, i) VN_WGMMA_SUMS_32(d, i), VN_WGMMA_SUMS_32(d, i + 32)
+#define VN_WGMMA_NAMES_4 "%0, %1, %2, %3"
+#define VN_WGMMA_NAMES_8 VN_WGMMA_NAMES_4 ", %4, %5, %6, %7"
+#define VN_WGMMA_NAMES_16 VN_WGMMA_NAMES_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define VN_WGMMA_NAMES_32 \
+  VN_WGMMA_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define VN_WGMMA_NAMES_64                                                                                \
+  VN_WGMMA_NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+                    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+// d = A B + (add ? d : 0). A: 64 rows of a tile; B: two rows of a tile (8 to 128 in all) for each of d's floats; summed over 16
+// elements of their rows.
+#define VN_WGMMA_ROWS(type, count, shape, tile_a, tile_b, add_d)                                            \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " add_d ", 0;\n"                                      \
+               "wgmma.mma_async.sync.aligned." shape ".f32." type "." type " {" VN_WGMMA_NAMES_##count "}, " \
+               tile_a ", " tile_b ", add, 1, 1, 0, 0;\n}"                                                   \
+               : VN_WGMMA_SUMS_##count(d, 0)                                                                \
+               : "l"(a), "l"(b), "r"(static_cast<int>(add))                                                 \
                : "memory")
-template <typename T>
-__device__ inline void multiply_rows(float (&d)[64], uint64_t a, uint64_t b, bool add) {
+#define VN_WGMMA_ROWS_OF(type)                                               \
+  if constexpr (kCount == 4) {                                               \
+    VN_WGMMA_ROWS(type, 4, "m64n8k16", "%4", "%5", "%6");                    \
+  } else if constexpr (kCount == 8) {                                        \
+    VN_WGMMA_ROWS(type, 8, "m64n16k16", "%8", "%9", "%10");                  \
+  } else if constexpr (kCount == 16) {                                       \
+    VN_WGMMA_ROWS(type, 16, "m64n32k16", "%16", "%17", "%18");               \
+  } else if constexpr (kCount == 32) {                                       \
+    VN_WGMMA_ROWS(type, 32, "m64n64k16", "%32", "%33", "%34");               \
+  } else {                                                                   \
+    static_assert(kCount == 64, "8, 16, 32, 64 or 128 rows of B");           \
+    VN_WGMMA_ROWS(type, 64, "m64n128k16", "%64", "%65", "%66");              \
+  }
+
+template <typename T, int kCount>
+__device__ inline void multiply_rows(float (&d)[kCount], uint64_t a, uint64_t b, bool add) {
   if constexpr (std::is_same_v<T, __half>) {
-    VN_WGMMA_ROWS("f16");
+    VN_WGMMA_ROWS_OF("f16")
   } else {
-    VN_WGMMA_ROWS("bf16");
+    VN_WGMMA_ROWS_OF("bf16")
   }
 }
 
@@ -109,10 +129,17 @@ __device__ inline void multiply_columns(float (&d)[kCount], const uint32_t (&a)[
 #undef VN_WGMMA_COLUMNS_128
 #undef VN_WGMMA_COLUMNS_64
 #undef VN_WGMMA_COLUMNS
+#undef VN_WGMMA_ROWS_OF
 #undef VN_WGMMA_ROWS
 #undef VN_WGMMA_NAMES_64
 #undef VN_WGMMA_NAMES_32
+#undef VN_WGMMA_NAMES_16
+#undef VN_WGMMA_NAMES_8
+#undef VN_WGMMA_NAMES_4
+#undef VN_WGMMA_SUMS_64
 #undef VN_WGMMA_SUMS_32
+#undef VN_WGMMA_SUMS_16
 #undef VN_WGMMA_SUMS_8
+#undef VN_WGMMA_SUMS_4
 
 }  // namespace vn::cuda::wgmma

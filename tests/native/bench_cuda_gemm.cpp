@@ -1,6 +1,7 @@
 // Times vn_gemm, vn_embedding and the loading of weights on a CUDA device, at the shapes of Llama-3.1-8B and Qwen3-0.6B, for
-// each kernel that takes them. Launches are replayed from a graph, so that the host's share is not counted; operands rotate
-// beyond the second-level cache; medians of 11 replays. One JSON line a case on stdout; a few lines of ceilings first.
+// each kernel that takes them, and the products of a layer one after the other as a model's step has them. Launches are replayed
+// from a graph, so that the host's share is not counted; operands rotate beyond the second-level cache; medians of 11 replays.
+// One JSON line a case on stdout; a few lines of ceilings first. Arguments: which parts to run (ceilings, matrices, chains; all).
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -94,15 +95,32 @@ struct Matrix {
   int32_t y_dtype;
 };
 
-// "cublaslt" is the library's first guess, since it is measured before anything was tuned; "tuned" is vn_gemm after vn_gemm_tune.
-constexpr const char* kKernels[] = {"chosen", "cublaslt", "skinny", "tuned"};  // the first three: vn_gemm_params.reserved
-constexpr int32_t kTuned = 3;
+// A way to compute products, as vn_gemm_params.reserved names it. "cublaslt" is the library's first guess, since it is measured
+// before anything was tuned; "tuned" is vn_gemm after vn_gemm_tune.
+struct Kernel {
+  const char* name;
+  int32_t reserved;
+  int64_t max_rows;
+  bool tuned = false;
+};
+constexpr Kernel kKernels[] = {{"chosen", 0, 4}, {"cublaslt", 1, INT64_MAX}, {"skinny", 2, 16}, {"hopper", 4, INT64_MAX},
+                               {"tuned", 0, INT64_MAX, true}};
+
+bool g_hopper = false;
+
+bool takes(const Kernel& kernel, int64_t m) { return m <= kernel.max_rows && (kernel.reserved != 4 || g_hopper); }
 
 void tune(vn_gemm_params params, int64_t m) {
   require(vn_gemm_tune_workspace_size(params.weight, params.x.dtype, params.y.dtype, m, &params.workspace_bytes));
   Buffer workspace(params.workspace_bytes);
   params.workspace = workspace.data;
   require(vn_gemm_tune(g_stream, &params));
+}
+
+std::vector<float> some_values(int64_t count) {
+  std::vector<float> values(static_cast<size_t>(count));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7919 % 2003) * 1e-3f - 1.0f;
+  return values;
 }
 
 void bench_matrix(const Matrix& matrix) {
@@ -116,8 +134,7 @@ void bench_matrix(const Matrix& matrix) {
   const int64_t y_size = matrix.y_dtype == VN_DTYPE_F32 ? 4 : 2;
   const int64_t max_rows = matrix.y_dtype == VN_DTYPE_F32 ? 256 : kMaxRows;
   Buffer x(max_rows * matrix.k * 2), y(max_rows * matrix.n * y_size);
-  std::vector<float> values(static_cast<size_t>(max_rows * matrix.k));
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7919 % 2003) * 1e-3f - 1.0f;
+  const std::vector<float> values = some_values(max_rows * matrix.k);
   require(vn_buffer_load(x.handle, 0, VN_DTYPE_BF16, values.data(), VN_DTYPE_F32, max_rows * matrix.k));
   vn_gemm_params params{};
   params.struct_size = sizeof params;
@@ -129,11 +146,11 @@ void bench_matrix(const Matrix& matrix) {
     params.x = {x.data, VN_DTYPE_BF16, 2, {m, matrix.k, 0, 0}, {matrix.k, 1, 0, 0}};
     params.y = {y.data, matrix.y_dtype, 2, {m, matrix.n, 0, 0}, {matrix.n, 1, 0, 0}};
     params.weight = weights[0];
-    for (int32_t kernel = 0; kernel <= kTuned; ++kernel) {
-      if (kernel == 0 && m > 4) continue;
-      if (kernel == 2 && m > 16) continue;
-      if (kernel == kTuned) tune(params, m);
-      params.reserved = kernel == kTuned ? 0 : kernel;
+    for (const Kernel& kernel : kKernels) {
+      if (!takes(kernel, m)) continue;
+      params.reserved = 0;
+      if (kernel.tuned) tune(params, m);
+      params.reserved = kernel.reserved;
       const int count = std::max(4, std::min<int>(64, static_cast<int>(weights.size())));
       const double us = microseconds(count, [&](int i) {
         params.weight = weights[static_cast<size_t>(i) % weights.size()];
@@ -143,8 +160,85 @@ void bench_matrix(const Matrix& matrix) {
       const double flops = 2.0 * static_cast<double>(m * matrix.n * matrix.k);
       std::printf("{\"name\":\"gemm_%s\",\"kernel\":\"%s\",\"m\":%ld,\"n\":%ld,\"k\":%ld,\"dtype\":\"bf16\",\"us\":%.2f,"
                   "\"gbps\":%.0f,\"tflops\":%.1f}\n",
-                  matrix.name, kKernels[kernel], static_cast<long>(m), static_cast<long>(matrix.n),
+                  matrix.name, kernel.name, static_cast<long>(m), static_cast<long>(matrix.n),
                   static_cast<long>(matrix.k), us, 1e-3 * moved / us, 1e-6 * flops / us);
+      std::fflush(stdout);
+    }
+  }
+  for (vn_weight* weight : weights) vn_weight_destroy(weight);
+}
+
+constexpr Matrix kLlama[] = {{"qkv", 6144, 4096, VN_DTYPE_BF16},
+                             {"o", 4096, 4096, VN_DTYPE_BF16},
+                             {"gate_up", 28672, 4096, VN_DTYPE_BF16},
+                             {"down", 4096, 14336, VN_DTYPE_BF16}};
+constexpr Matrix kQwen[] = {{"qkv", 4096, 1024, VN_DTYPE_BF16},
+                            {"o", 1024, 2048, VN_DTYPE_BF16},
+                            {"gate_up", 6144, 1024, VN_DTYPE_BF16},
+                            {"down", 1024, 3072, VN_DTYPE_BF16}};
+
+// Layers of a model without attention: their products in order, W of each layer its own, and a norm ahead of each product where
+// `norms`, as one small kernel or another is in a model's step.
+void bench_chain(const char* model, const Matrix (&matrices)[4], int layers, bool norms) {
+  constexpr int64_t kMaxRows = 256;
+  std::vector<vn_weight*> weights;
+  int64_t bytes = 0, most_columns = 0, most_rows = 0;
+  for (int layer = 0; layer < layers; ++layer) {
+    for (const Matrix& matrix : matrices) {
+      require(vn_weight_create(g_device, VN_WEIGHT_GEMM, VN_DTYPE_BF16, matrix.n, matrix.k, &weights.emplace_back()));
+      require(vn_weight_fill(weights.back(), weights.size(), 0.05f));
+      bytes += matrix.n * matrix.k * 2;
+      most_columns = std::max(most_columns, matrix.k);
+      most_rows = std::max(most_rows, matrix.n);
+    }
+  }
+  Buffer x(kMaxRows * most_columns * 2), normed(kMaxRows * most_columns * 2), y(kMaxRows * most_rows * 2);
+  Buffer norm_weight(most_columns * 4);
+  require(vn_buffer_load(norm_weight.handle, 0, VN_DTYPE_F32, some_values(most_columns).data(), VN_DTYPE_F32, most_columns));
+  const std::vector<float> values = some_values(kMaxRows * most_columns);
+  require(vn_buffer_load(x.handle, 0, VN_DTYPE_BF16, values.data(), VN_DTYPE_F32, kMaxRows * most_columns));
+  int64_t workspace_bytes = 0;
+  for (const vn_weight* weight : weights) {
+    int64_t wanted = 0;
+    require(vn_gemm_workspace_size(weight, VN_DTYPE_BF16, kMaxRows, &wanted));
+    workspace_bytes = std::max(workspace_bytes, wanted);
+  }
+  Buffer workspace(workspace_bytes);
+  for (const int64_t m : {1, 4, 8, 16, 32, 64, 96, 128, 192, 256}) {
+    const auto product = [&](size_t i) {
+      const Matrix& matrix = matrices[i % 4];
+      vn_gemm_params params{};
+      params.struct_size = sizeof params;
+      params.weight = weights[i];
+      params.x = {norms ? normed.data : x.data, VN_DTYPE_BF16, 2, {m, matrix.k, 0, 0}, {matrix.k, 1, 0, 0}};
+      params.y = {y.data, VN_DTYPE_BF16, 2, {m, matrix.n, 0, 0}, {matrix.n, 1, 0, 0}};
+      params.workspace = workspace.data;
+      params.workspace_bytes = workspace_bytes;
+      return params;
+    };
+    const auto norm = [&](const vn_tensor& out) {
+      vn_rms_norm_params params{};
+      params.struct_size = sizeof params;
+      params.eps = 1e-5f;
+      params.x = out;
+      params.x.data = x.data;
+      params.weight = {norm_weight.data, VN_DTYPE_F32, 1, {out.shape[1], 0, 0, 0}, {1, 0, 0, 0}};
+      params.out = out;
+      require(vn_rms_norm(g_stream, &params));
+    };
+    for (const Kernel& kernel : kKernels) {
+      if (!takes(kernel, m)) continue;
+      for (size_t i = 0; kernel.tuned && i < 4; ++i) tune(product(i), m);
+      const double us = microseconds(layers, [&](int layer) {
+        for (size_t i = 0; i < 4; ++i) {
+          vn_gemm_params params = product(static_cast<size_t>(layer) * 4 + i);
+          params.reserved = kernel.reserved;
+          if (norms) norm(params.x);
+          require(vn_gemm(g_stream, &params));
+        }
+      });
+      std::printf("{\"name\":\"chain_%s%s\",\"kernel\":\"%s\",\"m\":%ld,\"dtype\":\"bf16\",\"us_per_layer\":%.2f,\"gbps\":%.0f}\n",
+                  model, norms ? "_norms" : "", kernel.name, static_cast<long>(m), us, 1e-3 * static_cast<double>(bytes / layers) / us);
       std::fflush(stdout);
     }
   }
@@ -225,23 +319,13 @@ void bench_weights() {
   vn_weight_destroy(weight);
 }
 
-}  // namespace
-
-int main() {
-  if (vn_device_create(VN_DEVICE_CUDA, 0, nullptr, &g_device) != VN_OK) {
-    std::printf("{\"name\":\"gemm\",\"skipped\":\"no CUDA device\"}\n");
-    std::fprintf(stderr, "skipped: %s\n", vn_last_error());
-    return 0;
-  }
-  require(vn_stream_create(g_device, VN_STREAM_COMPUTE, nullptr, &g_stream));
-  vn_device_info info{};
-  info.struct_size = sizeof info;
-  require(vn_device_get_info(g_device, &info));
-  std::printf("{\"name\":\"device\",\"device\":\"%s\",\"sms\":%d,\"capability\":%d}\n", info.name, info.num_threads,
-              info.capability);
+void bench_ceilings() {
   bench_copy();
   bench_weights();
   bench_embedding();
+}
+
+void bench_matrices() {
   const Matrix matrices[] = {
       {"llama8b_qkv", 6144, 4096, VN_DTYPE_BF16},      {"llama8b_o", 4096, 4096, VN_DTYPE_BF16},
       {"llama8b_gate_up", 28672, 4096, VN_DTYPE_BF16}, {"llama8b_down", 4096, 14336, VN_DTYPE_BF16},
@@ -249,7 +333,45 @@ int main() {
       {"qwen06b_o", 1024, 2048, VN_DTYPE_BF16},        {"qwen06b_gate_up", 6144, 1024, VN_DTYPE_BF16},
       {"qwen06b_down", 1024, 3072, VN_DTYPE_BF16},     {"qwen06b_lm_head", 151936, 1024, VN_DTYPE_F32}};
   for (const Matrix& matrix : matrices) bench_matrix(matrix);
-  vn_stream_destroy(g_stream);
-  vn_device_destroy(g_device);
+}
+
+void bench_chains() {
+  for (const bool norms : {false, true}) {
+    bench_chain("llama8b", kLlama, 8, norms);
+    bench_chain("qwen06b", kQwen, 28, norms);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const struct {
+    const char* name;
+    void (*run)();
+  } parts[] = {{"ceilings", bench_ceilings}, {"matrices", bench_matrices}, {"chains", bench_chains}};
+  vn_library_options options{};
+  options.struct_size = sizeof options;
+  options.log = [](void*, int32_t, const char* message) { std::fprintf(stderr, "%s\n", message); };  // what tuning has measured
+  require(vn_library_init(&options));
+  const std::vector<std::string> wanted(argv + 1, argv + argc);
+  for (const auto& part : parts) {
+    if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), part.name) == wanted.end()) continue;
+    // A device of its own for each part: one where nothing was tuned.
+    if (vn_device_create(VN_DEVICE_CUDA, 0, nullptr, &g_device) != VN_OK) {
+      std::printf("{\"name\":\"gemm\",\"skipped\":\"no CUDA device\"}\n");
+      std::fprintf(stderr, "skipped: %s\n", vn_last_error());
+      return 0;
+    }
+    require(vn_stream_create(g_device, VN_STREAM_COMPUTE, nullptr, &g_stream));
+    vn_device_info info{};
+    info.struct_size = sizeof info;
+    require(vn_device_get_info(g_device, &info));
+    g_hopper = info.capability == 90;
+    std::printf("{\"name\":\"device\",\"device\":\"%s\",\"sms\":%d,\"capability\":%d}\n", info.name, info.num_threads,
+                info.capability);
+    part.run();
+    vn_stream_destroy(g_stream);
+    vn_device_destroy(g_device);
+  }
   return 0;
 }

@@ -175,11 +175,102 @@ TEST_F(DeterministicParity, GemmRowsOfManyShapes) {
   check_product(*gpu_, {6144, 4096, VN_DTYPE_BF16, VN_DTYPE_BF16, VN_DTYPE_BF16});
 }
 
+// Every row count up to 300 of one product has the bits of the whole, in the shapes of 8 billion parameters and scaled down; W is
+// drawn on the device, and the CPU computes none of it.
+void check_counts(Deterministic& gpu, int64_t n, int64_t k, const std::vector<int64_t>& counts) {
+  SCOPED_TRACE(std::to_string(n) + " x " + std::to_string(k));
+  constexpr int64_t kRows = 300;
+  std::mt19937 engine(static_cast<uint32_t>(n + k));
+  Twin x(VN_DTYPE_BF16, {kRows, k});
+  x.host().randomize(engine);
+  x.upload();
+  vn_weight* weight = nullptr;
+  ASSERT_EQ(VN_OK, vn_weight_create(gpu.device, VN_WEIGHT_GEMM, VN_DTYPE_BF16, n, k, &weight)) << vn_last_error();
+  ASSERT_EQ(VN_OK, vn_weight_fill(weight, 5, 1.0f));
+  int64_t bytes = 0;
+  ASSERT_EQ(VN_OK, vn_gemm_workspace_size(weight, VN_DTYPE_BF16, kRows, &bytes));
+  parity::Workspace workspace(0, bytes);
+  const auto rows = [&](int64_t first, int64_t count) {
+    Twin y(VN_DTYPE_F32, {count, n});
+    auto params = params_of<vn_gemm_params>();
+    params.weight = weight;
+    params.x = rows_of(x.tensor(Side::kCuda), first, count);
+    params.y = y.tensor(Side::kCuda);
+    params.workspace = workspace.data(Side::kCuda);
+    params.workspace_bytes = bytes;
+    gpu.run(vn_gemm, params);
+    return y.download().slice(0, count * n);
+  };
+  const Bytes whole = rows(0, kRows);
+  for (const int64_t count : counts) {
+    const int64_t first = count * 37 % (kRows - count + 1);
+    const auto at = whole.begin() + first * n * 4;
+    ASSERT_EQ(Bytes(at, at + count * n * 4), rows(first, count)) << count << " rows from " << first;
+  }
+  vn_weight_destroy(weight);
+}
+
+TEST_F(DeterministicParity, GemmRowsOfEveryCount) {
+  std::vector<int64_t> all(300);
+  std::iota(all.begin(), all.end(), 1);
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{768, 512}, {512, 512}, {3584, 512}, {512, 1792}, {17000, 64}}) {
+    check_counts(*gpu_, n, k, all);
+  }
+}
+
+TEST_F(DeterministicParity, LargeGemmRowsOfManyCounts) {
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{6144, 4096}, {4096, 4096}, {28672, 4096}, {4096, 14336}}) {
+    check_counts(*gpu_, n, k, {1, 2, 7, 16, 31, 33, 64, 65, 128, 129, 200, 256, 257, 300});
+  }
+}
+
 // A row alone is better aligned than rows with odd gaps; it must not take another way for that.
 TEST_F(DeterministicParity, GemmRowsWithGaps) {
   for (const int64_t gap : {1, 8}) {
     for (const int32_t dtype : kFloats) check_product(*gpu_, {96, 256, dtype, dtype, dtype, dtype, gap});
   }
+}
+
+// Rows that overlap, which neither the copy engine nor cuBLASLt takes: they go through the skinny kernel in chunks.
+TEST_F(DeterministicParity, GemmRowsThatOverlap) {
+  constexpr int64_t kRows = 70, kN = 96, kK = 256, kStride = 8;
+  std::mt19937 engine(8);
+  Twin x(VN_DTYPE_BF16, {1, (kRows - 1) * kStride + kK});
+  x.host().randomize(engine);
+  x.upload();
+  vn_weight* weight = nullptr;
+  ASSERT_EQ(VN_OK, vn_weight_create(gpu_->device, VN_WEIGHT_GEMM, VN_DTYPE_BF16, kN, kK, &weight)) << vn_last_error();
+  ASSERT_EQ(VN_OK, vn_weight_fill(weight, 6, 1.0f));
+  int64_t bytes = 0;
+  ASSERT_EQ(VN_OK, vn_gemm_workspace_size(weight, VN_DTYPE_BF16, kRows, &bytes));
+  parity::Workspace workspace(0, bytes);
+  const auto rows = [&](int64_t first, int64_t count) {
+    Twin y(VN_DTYPE_F32, {count, kN});
+    auto params = params_of<vn_gemm_params>();
+    params.weight = weight;
+    params.x = x.tensor(Side::kCuda);
+    params.x.shape[0] = count;
+    params.x.shape[1] = kK;
+    params.x.stride[0] = kStride;
+    params.x = rows_of(params.x, first, count);
+    params.y = y.tensor(Side::kCuda);
+    params.workspace = workspace.data(Side::kCuda);
+    params.workspace_bytes = bytes;
+    gpu_->run(vn_gemm, params);
+    const Array got = y.download();
+    EXPECT_TRUE(got.guards_intact());
+    EXPECT_FALSE(got.poisoned(count * kN - 1, 1));
+    return got.slice(0, count * kN);
+  };
+  const Bytes whole = rows(0, kRows);
+  for (const int64_t count : {1, 2, 15, 16, 17, 33, 70}) {
+    for (const int64_t first : {int64_t{0}, int64_t{3}, kRows - count}) {
+      if (first + count > kRows) continue;
+      const auto at = whole.begin() + first * kN * 4;
+      ASSERT_EQ(Bytes(at, at + count * kN * 4), rows(first, count)) << count << " rows from " << first;
+    }
+  }
+  vn_weight_destroy(weight);
 }
 
 // There is nothing to choose, so there is nothing to measure: the bits stay, and no scratch memory is wanted.
