@@ -157,6 +157,35 @@ internal sealed class BlockPool
         }
     }
 
+    /// <summary>A used block's owners and its place in the index go over to a free block, which it has been copied to; it is free itself.</summary>
+    internal void Move(int from, int to)
+    {
+        Debug.Assert(_references[from] > 0 && _references[to] == 0 && !_indexed[to], "blocks move from used to free");
+        _free.Remove(to);
+        (_references[to], _indexed[to]) = (_references[from], _indexed[from]);
+        (_references[from], _indexed[from]) = (0, false);
+        _free.AddLast(from);
+        if (_indexed[to])
+        {
+            _cached.NoteNew(to);
+        }
+    }
+
+    /// <summary>Has free blocks taken in the order of their numbers, so that what is taken together lies together.</summary>
+    internal void SortFree()
+    {
+        int[] blocks = [.. _free.Blocks().Order()];
+        foreach (int block in blocks)
+        {
+            _free.Remove(block);
+        }
+
+        foreach (int block in blocks)
+        {
+            _free.AddLast(block);
+        }
+    }
+
     /// <summary>A request found the block in the index.</summary>
     internal void NoteHit(int block) => _cached.NoteHit(block);
 

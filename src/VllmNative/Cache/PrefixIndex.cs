@@ -157,6 +157,17 @@ internal sealed class PrefixIndex
         _ofDeviceBlock[block] = node;
     }
 
+    /// <summary>The device's copy lies elsewhere now, if there is a node for it.</summary>
+    internal void MoveDeviceBlock(int from, int to)
+    {
+        int node = _ofDeviceBlock[from];
+        if (node != None)
+        {
+            _ofDeviceBlock[from] = None;
+            SetDeviceBlock(node, to);
+        }
+    }
+
     internal void SetHostBlock(int node, int block)
     {
         _hostBlocks[node] = block;

@@ -117,6 +117,35 @@ public sealed class AsyncLlmEngine : IDisposable
     /// <exception cref="EngineDeadException">The engine has stopped.</exception>
     public void ResetPrefixCache() => _parts.Core.ResetPrefixCache();
 
+    /// <summary>Computes a prefix and keeps its full blocks for a while, whoever asks for room; pins never hold more than half of the KV cache.</summary>
+    /// <param name="prefix">Text or token ids.</param>
+    /// <param name="timeToLive">Above zero.</param>
+    /// <param name="scheduling">Whose salt it is for; null = none.</param>
+    /// <param name="cancellationToken">Ends the computation.</param>
+    /// <returns>Tokens that are kept; 0 when nothing is cached.</returns>
+    /// <exception cref="InvalidRequestException">The prefix or the time breaks a rule.</exception>
+    public async Task<int> PinPrefixAsync(Prompt prefix, TimeSpan timeToLive, RequestScheduling? scheduling = null, CancellationToken cancellationToken = default)
+    {
+        if (timeToLive <= TimeSpan.Zero)
+        {
+            throw new InvalidRequestException("time_to_live", $"time_to_live is {timeToLive}, expected above zero");
+        }
+
+        SamplingParams one = SamplingParams.Greedy with { MaxTokens = 1, Detokenize = false };
+        OutputProcessor processor = _requests.Create(prefix, one, null, scheduling);
+        _parts.Core.Submit(processor.Request);
+        await FinishAsync(processor, cancellationToken).ConfigureAwait(false);
+        return await _parts.Core.PinPrefixAsync(processor.Request, timeToLive).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Moves KV blocks so that each request's lie one behind the other, as soon as no step is in flight: what is swapped out
+    /// later goes in fewer, longer copies. Results do not depend on it.
+    /// </summary>
+    /// <returns>Blocks moved.</returns>
+    /// <exception cref="EngineDeadException">The engine has stopped.</exception>
+    public Task<int> DefragmentAsync() => _parts.Core.DefragmentAsync();
+
     /// <summary>Stops the engine; requests in flight end with finish reason Abort.</summary>
     public void Dispose() => _parts.Core.Dispose();
 

@@ -15,6 +15,8 @@ namespace VllmNative.Engine;
 /// </summary>
 internal sealed class EngineCore : IDisposable
 {
+    private const int MostDefragmentPasses = 16;
+
     private readonly Scheduler _scheduler;
     private readonly BlockPool _pool;
     private readonly IModelRunner _runner;
@@ -30,6 +32,7 @@ internal sealed class EngineCore : IDisposable
     private readonly long[] _submitted;
     private readonly List<Request> _admitted;
     private readonly LoopMeters? _meters;
+    private readonly List<TaskCompletionSource<int>> _defragmenting = [];
     private readonly TimeSpan _stepTimeout;
     private readonly long _started = TimeProvider.System.GetTimestamp();
     private int _oldest;
@@ -136,7 +139,29 @@ internal sealed class EngineCore : IDisposable
     internal void ResetPrefixCache()
     {
         ThrowIfDead();
-        Post(new EngineMessage(EngineMessageKind.ResetPrefixCache, null, FinishReason.None));
+        Post(new EngineMessage(EngineMessageKind.ResetPrefixCache));
+    }
+
+    /// <summary>Keeps what is cached of a request's beginning for a while.</summary>
+    /// <returns>Tokens that are kept.</returns>
+    internal Task<int> PinPrefixAsync(Request request, TimeSpan timeToLive) =>
+        AskAsync(new EngineMessage(EngineMessageKind.PinPrefix, request) { TimeToLive = timeToLive });
+
+    /// <summary>Moves blocks as soon as no step is in flight.</summary>
+    /// <returns>Blocks moved.</returns>
+    internal Task<int> DefragmentAsync() => AskAsync(new EngineMessage(EngineMessageKind.Defragment));
+
+    private Task<int> AskAsync(EngineMessage message)
+    {
+        ThrowIfDead();
+        var answer = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(message with { Answer = answer });
+        if (_death is not null)
+        {
+            FailInbox();
+        }
+
+        return answer.Task;
     }
 
     internal void ThrowIfDead()
@@ -231,11 +256,17 @@ internal sealed class EngineCore : IDisposable
                 case EngineMessageKind.Add:
                     long now = TimeProvider.System.GetTimestamp();
                     message.Request!.Timings.Queued = now;
-                    message.Request.QueuedAt = TimeProvider.System.GetElapsedTime(_started, now).TotalSeconds;
+                    message.Request.QueuedAt = Seconds(now);
                     _scheduler.Add(message.Request);
                     break;
                 case EngineMessageKind.End:
                     _committer.End(message.Request!, message.Reason, null);
+                    break;
+                case EngineMessageKind.PinPrefix:
+                    message.Answer!.SetResult(_scheduler.PinPrefix(message.Request!, Seconds(TimeProvider.System.GetTimestamp()) + message.TimeToLive.TotalSeconds));
+                    break;
+                case EngineMessageKind.Defragment:
+                    _defragmenting.Add(message.Answer!);
                     break;
                 default:
                     _scheduler.ResetPrefixCache();
@@ -269,10 +300,43 @@ internal sealed class EngineCore : IDisposable
 
         _nextDeadlineCheck = now + (TimeProvider.System.TimestampFrequency / 100);
         _committer.EndOverdue(now);
+        _scheduler.ExpirePins(Seconds(now));
+    }
+
+    private double Seconds(long timestamp) => TimeProvider.System.GetElapsedTime(_started, timestamp).TotalSeconds;
+
+    // Passes until nothing moves, each a step of its own.
+    private void Defragment()
+    {
+        int moved = 0;
+        StepPlan plan = _plans[_oldest];
+        plan.StepId = _stepId + 1;
+        for (int pass = 0; pass < MostDefragmentPasses && _scheduler.Defragment(plan) is > 0 and var blocks; pass++)
+        {
+            moved += blocks;
+            _stepId++;
+            Submit(plan, _oldest);
+            Collect();
+            plan = _plans[_oldest];
+            plan.StepId = _stepId + 1;
+        }
+
+        _defragmenting.ForEach(answer => answer.SetResult(moved));
+        _defragmenting.Clear();
     }
 
     private bool TrySubmit()
     {
+        if (_defragmenting.Count > 0)
+        {
+            if (_inFlight > 0)
+            {
+                return false;
+            }
+
+            Defragment();
+        }
+
         if (_inFlight == _runner.MaxStepsInFlight || !_scheduler.HasWork)
         {
             return false;
@@ -299,10 +363,15 @@ internal sealed class EngineCore : IDisposable
             }
         }
 
+        Submit(plan, slot);
+        return true;
+    }
+
+    private void Submit(StepPlan plan, int slot)
+    {
         _submitted[slot] = TimeProvider.System.GetTimestamp();
         _runner.Submit(plan, _results[slot]);
         _inFlight++;
-        return true;
     }
 
     private void Collect()
@@ -375,6 +444,7 @@ internal sealed class EngineCore : IDisposable
             }
         }
 
+        _defragmenting.ForEach(answer => answer.TrySetException(new EngineDeadException("the engine has stopped")));
         FailInbox();
         _pump.Flush();
     }
@@ -383,7 +453,8 @@ internal sealed class EngineCore : IDisposable
     {
         while (_inbox.TryDequeue(out EngineMessage message))
         {
-            if (message.Request is null)
+            message.Answer?.TrySetException(new EngineDeadException("the engine has stopped"));
+            if (message.Request is null || message.Answer is not null)
             {
                 continue;
             }

@@ -30,6 +30,9 @@ internal sealed class Scheduler
     private readonly LatencyTarget? _latency;
     private readonly SwapBandwidth _bandwidth;
 
+    private readonly PinnedPrefixes _pins;
+    private readonly Defragmenter _defragmenter;
+
     // Finished requests whose blocks a step in flight still writes to.
     private readonly List<Request> _leaving;
     private long _arrivals;
@@ -50,6 +53,8 @@ internal sealed class Scheduler
         var cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
         _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, cost, setup.BlockBytes);
         _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget);
+        _pins = new PinnedPrefixes(cache.Pool);
+        _defragmenter = new Defragmenter(cache.Pool, cache.Prefixes, limits.MaxTableUpdates / 2);
         _leaving = new List<Request>(limits.MaxNumSeqs);
     }
 
@@ -67,6 +72,8 @@ internal sealed class Scheduler
     internal SwapSpace? Swap => _swap;
 
     internal HostTier? Tier => _tier;
+
+    internal PinnedPrefixes Pins => _pins;
 
     internal DiskTier? Disk => _disk;
 
@@ -105,8 +112,36 @@ internal sealed class Scheduler
     /// <summary>Forgets all cached prefixes; who runs goes on.</summary>
     internal void ResetPrefixCache()
     {
+        _pins.Expire(double.PositiveInfinity);
         _cache.Prefixes?.Reset(_running.List.Concat(_waiting.Holders));
         _tier?.Reset();
+    }
+
+    /// <summary>Keeps what is cached of a request's beginning until a moment of the engine's clock.</summary>
+    /// <returns>Tokens that are kept.</returns>
+    internal int PinPrefix(Request request, double until)
+    {
+        if (_cache.Prefixes is not { } prefixes)
+        {
+            return 0;
+        }
+
+        var nodes = new int[request.Length / _cache.BlockSize];
+        prefixes.Enter(request);
+        int[] blocks = [.. nodes.Take(prefixes.Match(request, nodes)).Select(prefixes.Index.DeviceBlockOf).TakeWhile(block => block != PrefixIndex.None)];
+        prefixes.Leave(request);
+        return _pins.Add(blocks, until) * _cache.BlockSize;
+    }
+
+    /// <summary>Ends the pins whose time is up.</summary>
+    internal void ExpirePins(double now) => _pins.Expire(now);
+
+    /// <summary>Plans a pass of moves after which requests have their blocks one behind the other; with no step in flight.</summary>
+    /// <returns>Blocks moved.</returns>
+    internal int Defragment(StepPlan plan)
+    {
+        plan.Clear();
+        return _defragmenter.Plan([.. Owners], plan);
     }
 
     /// <summary>Fills the plan with the next step; an empty plan means that there is nothing to compute now.</summary>
@@ -119,12 +154,12 @@ internal sealed class Scheduler
         _budget.Begin(_running);
         bool pressed = !ScheduleRunning(plan);
         PreemptYielding(plan);
-        // A pool that just overflowed takes nobody in.
-        if (!pressed)
+        // A pool that just overflowed takes nobody in, unless nobody is left.
+        if (!pressed || _running.Count == 0)
         {
             _admission.Admit(plan, admitted);
-            // Nobody runs and nothing is under way: those who wait must hold each other's blocks.
-            while (_running.Count == 0 && !_transfers.Any && _waiting.First is { } first && _preemption.TryReclaim(keep: first))
+            // Nobody runs and nothing is under way: those who wait hold each other's blocks, or pins hold them.
+            while (_running.Count == 0 && !_transfers.Any && _waiting.First is { } first && (_preemption.TryReclaim(keep: first) || _pins.TryEndOne()))
             {
                 _admission.Admit(plan, admitted);
             }
@@ -186,6 +221,20 @@ internal sealed class Scheduler
         }
 
         _transfers.Fail(plan.StepId);
+        if (plan.Rows.Count == 0 && plan.BlockCopies.Count > 0)
+        {
+            LoseBlocks();
+        }
+    }
+
+    // Blocks were to be moved: nobody knows what they hold.
+    private void LoseBlocks()
+    {
+        ResetPrefixCache();
+        foreach (Request request in Owners.Where(request => request.BlockCount > 0 && request.Status != RequestStatus.Finished && !request.Retracted).ToArray())
+        {
+            Retract(request, 0);
+        }
     }
 
     /// <summary>A step of the request came back, whatever its outcome.</summary>

@@ -164,7 +164,7 @@ internal sealed class SchedulerHarness : IDisposable
             Scheduler.HasWork,
             "requests wait, but nothing is computed: " + string.Join("; ", Scheduler.Owners.Select(request =>
                 $"{request.Id} {request.Status} tokens {request.Length} of {request.Scheduled} blocks {request.BlockCount} host {request.HostBlockCount} {request.InTransfer} {request.Overtaken} {request.Yields}"))
-            + $"; free {Pool.Free}");
+            + $"; free {Pool.Free} of {Pool.Total}, pinned {Scheduler.Pins.Count}, transfers {Scheduler.Transfers.Any}");
         return turns;
     }
 
@@ -172,6 +172,44 @@ internal sealed class SchedulerHarness : IDisposable
     {
         Scheduler.ResetPrefixCache();
         CheckInvariants();
+    }
+
+    internal int PinPrefix(Request like, double until)
+    {
+        Request probe = Create(like.Tokens.ToArray(), 1, null, null, like.Scheduling, 0);
+        Requests.Remove(probe);
+        int tokens = Scheduler.PinPrefix(probe, until);
+        CheckInvariants();
+        return tokens;
+    }
+
+    /// <summary>Brings all steps home and moves blocks until nothing moves any more.</summary>
+    internal int Defragment()
+    {
+        while (_inFlight.Count > 0)
+        {
+            Collect();
+        }
+
+        int moved = 0;
+        while (true)
+        {
+            var plan = new StepPlan(_limits.MaxNumSeqs, _limits.MaxNumBatchedTokens) { StepId = _stepId + 1 };
+            int blocks = Scheduler.Defragment(plan);
+            CheckInvariants();
+            if (blocks == 0)
+            {
+                return moved;
+            }
+
+            moved += blocks;
+            _stepId++;
+            var result = new StepResult(_limits.MaxNumSeqs);
+            Device.Submit(plan, result);
+            _inFlight.Enqueue((plan, result));
+            CheckTables();
+            Collect();
+        }
     }
 
     internal static int[] OutputOf(Request request) => request.Tokens.Span[request.PromptLength..].ToArray();
@@ -183,7 +221,7 @@ internal sealed class SchedulerHarness : IDisposable
     private void CheckInvariants()
     {
         IEnumerable<int> offloading = Scheduler.Transfers.UnderWay.Where(transfer => transfer.Kind == TransferKind.Offload).SelectMany(transfer => transfer.DeviceBlocks.Take(transfer.Count));
-        CacheInvariants.Check(Pool, Scheduler.Owners, Prefixes, offloading);
+        CacheInvariants.Check(Pool, Scheduler.Owners, Prefixes, offloading.Concat(Scheduler.Pins.Blocks));
         Assert.True(Scheduler.RunningCount <= _limits.MaxNumSeqs);
         int[] rows = [.. Scheduler.Owners.Where(request => request.Row >= 0).Select(request => request.Row)];
         Assert.Equal(rows.Length, rows.Distinct().Count());

@@ -38,15 +38,15 @@ public sealed class SchedulerRandomTests
 
         // The lives were eventful.
         Assert.True(
-            all is { Preemptions: > 3000, Finished: > 4000, Aborted: > 800, Swaps: > 300, HitTokens: > 5000, Evictions: > 20_000, Forks: > 100, Failures: > 400, Onloads: > 200 },
+            all is { Preemptions: > 3000, Finished: > 4000, Aborted: > 400, Swaps: > 300, HitTokens: > 5000, Evictions: > 20_000, Forks: > 100, Failures: > 400, Onloads: > 200, Moved: > 100 },
             all.ToString());
     }
 
-    private readonly record struct Events(long Preemptions, int Finished, int Aborted, long Swaps, long HitTokens, long Evictions, int Forks, int Failures, long Onloads)
+    private readonly record struct Events(long Preemptions, int Finished, int Aborted, long Swaps, long HitTokens, long Evictions, int Forks, int Failures, long Onloads, int Moved)
     {
         public static Events operator +(Events a, Events b) => new(
             a.Preemptions + b.Preemptions, a.Finished + b.Finished, a.Aborted + b.Aborted, a.Swaps + b.Swaps,
-            a.HitTokens + b.HitTokens, a.Evictions + b.Evictions, a.Forks + b.Forks, a.Failures + b.Failures, a.Onloads + b.Onloads);
+            a.HitTokens + b.HitTokens, a.Evictions + b.Evictions, a.Forks + b.Forks, a.Failures + b.Failures, a.Onloads + b.Onloads, a.Moved + b.Moved);
     }
 
     private sealed class Life : IDisposable
@@ -58,6 +58,7 @@ public sealed class SchedulerRandomTests
         private int _aborted;
         private int _forks;
         private int _failures;
+        private int _moved;
         private double _now;
 
         internal Life(int seed, int stepsInFlight)
@@ -101,7 +102,8 @@ public sealed class SchedulerRandomTests
             _harness.Pool.Evictions,
             _forks,
             _failures,
-            _harness.Scheduler.Tier?.Onloaded ?? 0);
+            _harness.Scheduler.Tier?.Onloaded ?? 0,
+            _moved);
 
         internal void Live(int operations)
         {
@@ -122,6 +124,7 @@ public sealed class SchedulerRandomTests
             }
 
             _harness.Drain(mostTurns: 200 + (8 * _harness.Requests.Sum(request => request.PromptLength + request.MaxTokens)));
+            _harness.Scheduler.ExpirePins(double.PositiveInfinity);
             Assert.Equal(0, _harness.Pool.Used);
             Assert.Equal(0, _harness.Scheduler.Swap?.Host.Used ?? 0);
             if (_harness.Prefixes is { } prefixes)
@@ -178,6 +181,15 @@ public sealed class SchedulerRandomTests
             else if (_random.Next(8) == 0)
             {
                 _harness.ResetPrefixCache();
+            }
+            else if (_random.Next(4) == 0)
+            {
+                _harness.PinPrefix(request, _now + _random.Next(20));
+                _harness.Scheduler.ExpirePins(_now);
+            }
+            else if (_random.Next(3) == 0)
+            {
+                _moved += _harness.Defragment();
             }
             else
             {
