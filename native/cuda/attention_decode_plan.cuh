@@ -16,11 +16,6 @@ constexpr int kMaxBlocksPerSm = 3;
 // block b began and did not end; slot 2 b: the one that it did not begin.
 __host__ __device__ constexpr int64_t partial_floats(int dim) { return kDecodeRows * (dim + 2); }
 
-// What to merge: the (row, head) that a block began and did not end, over `parts` blocks from this one; 0 = nothing.
-struct alignas(16) Piece {
-  int parts, row, head, unused;
-};
-
 // Parts of a group, of kDecodeRows (token, head) pairs each; more than one only for one token of a large group.
 __device__ inline int parts_of_group(const AttentionArgs& a) { return (a.group + kDecodeRows - 1) / kDecodeRows; }
 
@@ -137,8 +132,5 @@ __device__ inline Pair pair_of(const AttentionArgs& a, const RowRange& row, int 
   const int token = index / a.group;
   return {token, line_head / parts * a.group + index % a.group, token < row.queries()};
 }
-
-// Merges the partial results of the split-KV kernel's blocks (attention_decode_merge.cu).
-void launch_merge(const AttentionArgs& a, unsigned blocks, cudaStream_t stream);
 
 }  // namespace vn::cuda::decode
