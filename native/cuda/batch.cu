@@ -1,11 +1,12 @@
 // The device-resident batch; native/cpu/batch.cpp is the definition, equal to the last bit and flag.
 //
 // batch_prepare: state last_token, computed_len [max_seqs], block_tables [groups, max_seqs, max_blocks] i32.
-//   rows kernel, one block: row updates, then table updates, later ones over earlier ones; query_start = running sum of the
+//   rows kernel, one block: row and table updates, of several for one place the last; query_start = running sum of the
 //     query lengths, held to T; lengths and first flags of each row. A batch of few tokens is derived there too.
 //   tokens kernel, a thread a token: its row by bisection of query_start; id, position, the groups' slots; flags by atomicOr.
-// batch_commit: one block; lengths and counts by compare-and-swap (they saturate), last tokens in the order of the list.
-// Shared memory: a word a warp. Bound: latency, about 2 us a launch for R up to 1024.
+// batch_commit: one block; lengths and counts by compare-and-swap (they saturate), last tokens as the list ends.
+// Neither is launched with overlap, and prepare fences what it writes: attention reads that early (launch.cuh).
+// Shared memory: LastUpdates, and query_start where rows are few. Bound: latency, a chain of four or five trips to L2.
 #include <algorithm>
 
 #include "cuda/dispatch.cuh"
@@ -81,19 +82,27 @@ __device__ __forceinline__ int64_t update_target(const PrepareParams& p, int64_t
   return table_index(p, group, request, index);
 }
 
-__device__ __forceinline__ void apply_updates(const PrepareParams& p) {
-  in_list_order(p.num_row_updates,
-                [&](int64_t i) -> int64_t {
-                  const int64_t request = p.row_updates[4 * i];
-                  return in_range(request, p.max_seqs) ? request : -1;
-                },
-                [&](int64_t i) {
-                  const int32_t* update = p.row_updates + 4 * i;
-                  p.computed_len[update[0]] = update[1];
-                  p.last_token[update[0]] = update[2];
-                });
-  in_list_order(p.num_table_updates, [&](int64_t i) { return update_target(p, i); },
-                [&](int64_t i) { p.block_tables[update_target(p, i)] = p.table_updates[4 * i + 3]; });
+// Both lists as one: first the rows' updates, whose targets are 0 .. max_seqs - 1, then the tables'.
+__device__ __forceinline__ void apply_updates(const PrepareParams& p, LastUpdates<kRowThreads>& updates) {
+  const int64_t rows = p.num_row_updates;
+  apply_last(p.num_row_updates + p.num_table_updates, updates,
+             [&](int64_t i) -> int64_t {
+               if (i >= rows) {
+                 const int64_t target = update_target(p, i - rows);
+                 return target < 0 ? -1 : p.max_seqs + target;
+               }
+               const int64_t request = p.row_updates[4 * i];
+               return in_range(request, p.max_seqs) ? request : -1;
+             },
+             [&](int64_t i) {
+               if (i >= rows) {
+                 p.block_tables[update_target(p, i - rows)] = p.table_updates[4 * (i - rows) + 3];
+                 return;
+               }
+               const int32_t* update = p.row_updates + 4 * i;
+               p.computed_len[update[0]] = update[1];
+               p.last_token[update[0]] = update[2];
+             });
 }
 
 // Writes what belongs to a row, but for the flags of its tokens.
@@ -108,9 +117,9 @@ __device__ __forceinline__ void derive_row(const PrepareParams& p, int64_t row, 
   p.row_flags[row] = (stored < 0 ? VN_ROW_BAD_BLOCK : 0) | (wanted != length ? VN_ROW_BAD_TOKEN : 0);
 }
 
-__device__ __forceinline__ int64_t slot_of(const PrepareParams& p, int group, int64_t request, int64_t position, int& flags) {
-  const int64_t block_size = p.block_size[group];
-  const int64_t index = position / block_size;
+__device__ __forceinline__ int64_t slot_of(const PrepareParams& p, int group, int64_t request, uint32_t position, int& flags) {
+  const auto block_size = static_cast<uint32_t>(p.block_size[group]);
+  const uint32_t index = position / block_size;
   if (in_range(request, p.max_seqs) && index < p.max_blocks) {
     const int64_t block = p.block_tables[table_index(p, group, request, index)];
     if (in_range(block, p.num_blocks)) return block * block_size + position % block_size;
@@ -120,24 +129,24 @@ __device__ __forceinline__ int64_t slot_of(const PrepareParams& p, int group, in
 }
 
 // The row of a token: the last one that begins at or before it.
-__device__ __forceinline__ int64_t row_of_token(const PrepareParams& p, int64_t token) {
-  int64_t low = 0, high = p.rows;  // query_start[low] <= token < query_start[high]
+__device__ __forceinline__ int row_of_token(const int32_t* query_start, int rows, int64_t token) {
+  int low = 0, high = rows;  // query_start[low] <= token < query_start[high]
   while (high - low > 1) {
-    const int64_t middle = (low + high) / 2;
-    (p.query_start[middle] <= token ? low : high) = middle;
+    const int middle = (low + high) / 2;
+    (query_start[middle] <= token ? low : high) = middle;
   }
   return low;
 }
 
-__device__ __forceinline__ void derive_token(const PrepareParams& p, int64_t token) {
-  if (p.rows == 0 || token >= p.query_start[p.rows]) {
+__device__ __forceinline__ void derive_token(const PrepareParams& p, const int32_t* query_start, int64_t token) {
+  if (p.rows == 0 || token >= query_start[p.rows]) {
     p.token_ids[token] = 0;
     p.positions[token] = 0;
     for (int g = 0; g < p.num_groups; ++g) p.slot_mapping[g * p.slot_stride + token] = -1;
     return;
   }
-  const int64_t row = row_of_token(p, token);
-  const int64_t i = token - p.query_start[row];
+  const int64_t row = row_of_token(query_start, static_cast<int>(p.rows), token);
+  const int64_t i = token - query_start[row];
   const int64_t request = p.step_rows[4 * row], first = p.step_rows[4 * row + 2];
   const bool known = in_range(request, p.max_seqs);
   int flags = 0;
@@ -155,15 +164,17 @@ __device__ __forceinline__ void derive_token(const PrepareParams& p, int64_t tok
   p.token_ids[token] = static_cast<int32_t>(id);
   p.positions[token] = static_cast<int32_t>(min(position, kMaxLength));
   for (int g = 0; g < p.num_groups; ++g) {
-    p.slot_mapping[g * p.slot_stride + token] = slot_of(p, g, request, position, flags);
+    p.slot_mapping[g * p.slot_stride + token] = slot_of(p, g, request, static_cast<uint32_t>(position), flags);
   }
   if (flags != 0) atomicOr(p.row_flags + row, flags);
 }
 
 __global__ void __launch_bounds__(kRowThreads, 1) batch_prepare_rows_kernel(const PrepareParams p) {
   __shared__ uint64_t scratch[kRowThreads / kWarpSize];
-  apply_updates(p);
-  __syncthreads();
+  __shared__ LastUpdates<kRowThreads> updates;
+  __shared__ int32_t starts[kRowThreads + 1];  // query_start where it fits
+  const bool few_rows = p.rows <= kRowThreads;
+  apply_updates(p, updates);
   uint64_t begin = 0;  // not held to T yet
   for (int64_t first = 0; first < p.rows; first += kRowThreads) {
     const int64_t row = first + threadIdx.x;
@@ -173,19 +184,29 @@ __global__ void __launch_bounds__(kRowThreads, 1) batch_prepare_rows_kernel(cons
     const auto tokens = static_cast<uint64_t>(p.tokens);
     if (row < p.rows) {
       const uint64_t at = begin + scan.before;
-      derive_row(p, row, static_cast<int64_t>(min(at, tokens)), static_cast<int64_t>(min(at + length, tokens)));
+      const auto start = static_cast<int64_t>(min(at, tokens));
+      derive_row(p, row, start, static_cast<int64_t>(min(at + length, tokens)));
+      if (few_rows) starts[row] = static_cast<int32_t>(start);
     }
     begin += scan.total;
   }
-  if (threadIdx.x == 0) p.query_start[p.rows] = static_cast<int32_t>(min(static_cast<int64_t>(begin), p.tokens));
-  if (!p.tokens_too) return;
-  __syncthreads();
-  for (int64_t token = threadIdx.x; token < p.tokens; token += kRowThreads) derive_token(p, token);
+  if (threadIdx.x == 0) {
+    const auto end = static_cast<int32_t>(min(static_cast<int64_t>(begin), p.tokens));
+    p.query_start[p.rows] = end;
+    if (few_rows) starts[p.rows] = end;
+  }
+  if (p.tokens_too) {
+    __syncthreads();
+    const int32_t* query_start = few_rows ? starts : p.query_start;
+    for (int64_t token = threadIdx.x; token < p.tokens; token += kRowThreads) derive_token(p, query_start, token);
+  }
+  __threadfence();
 }
 
 __global__ void __launch_bounds__(kTokenThreads) batch_prepare_tokens_kernel(const PrepareParams p) {
   const int64_t token = static_cast<int64_t>(blockIdx.x) * kTokenThreads + threadIdx.x;
-  if (token < p.tokens) derive_token(p, token);
+  if (token < p.tokens) derive_token(p, p.query_start, token);
+  __threadfence();
 }
 
 __device__ __forceinline__ void advance(int32_t* computed, int32_t length) {
@@ -208,25 +229,27 @@ __device__ __forceinline__ void count_once(int32_t* count) {
   }
 }
 
+__device__ __forceinline__ void count_sample(const CommitParams& p, int64_t request, int32_t id) {
+  const int64_t slot = p.sampling[request].count_slot;
+  if (in_range(slot, p.slots) && in_range(id, p.vocab)) count_once(p.counts + slot * p.vocab + id);
+}
+
 __global__ void __launch_bounds__(kRowThreads, 1) batch_commit_kernel(const CommitParams p) {
-  for (int64_t row = threadIdx.x; row < p.rows; row += kRowThreads) {
+  __shared__ LastUpdates<kRowThreads> updates;
+  // Rows from the last thread on, samples from the first: their trips to memory pass at the same time.
+  for (int64_t row = kRowThreads - 1 - static_cast<int>(threadIdx.x); row < p.rows; row += kRowThreads) {
     const int64_t request = p.step_rows[4 * row];
     const int32_t length = p.step_rows[4 * row + 1];
     if (in_range(request, p.max_seqs) && length >= 0) advance(p.computed_len + request, length);
   }
-  in_list_order(static_cast<int32_t>(p.samples),
-                [&](int64_t s) -> int64_t {
-                  const int64_t request = p.sample_rows[4 * s + 1];
-                  return p.sample_flags[s] == 0 && in_range(request, p.max_seqs) ? request : -1;
-                },
-                [&](int64_t s) {
-                  const int64_t request = p.sample_rows[4 * s + 1];
-                  const int32_t id = p.sampled_ids[s];
-                  p.last_token[request] = id;
-                  if (!p.counts) return;
-                  const int64_t slot = p.sampling[request].count_slot;
-                  if (in_range(slot, p.slots) && in_range(id, p.vocab)) count_once(p.counts + slot * p.vocab + id);
-                });
+  apply_last(static_cast<int32_t>(p.samples), updates,
+             [&](int64_t s) -> int64_t {
+               const int64_t request = p.sample_rows[4 * s + 1];
+               if (p.sample_flags[s] != 0 || !in_range(request, p.max_seqs)) return -1;
+               if (p.counts) count_sample(p, request, p.sampled_ids[s]);
+               return request;
+             },
+             [&](int64_t s) { p.last_token[p.sample_rows[4 * s + 1]] = p.sampled_ids[s]; });
 }
 
 int32_t* ints(const vn_tensor& t) { return static_cast<int32_t*>(t.data); }
