@@ -43,7 +43,7 @@ template <typename Cache, int kDim>
 constexpr int kSharedBytes = kRingBytes<Cache, kDim> + kMergeBytes<kDim>;
 
 template <typename T, typename Cache, int kDim>
-__global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode_kernel(const AttentionArgs a) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode_kernel(const __grid_constant__ AttentionArgs a) {
   extern __shared__ __align__(128) unsigned char ring[];
   __shared__ Share share;
   __shared__ int64_t warp_sums[kWarps];
@@ -111,9 +111,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode
       } else {
         float* const partial = a.partials + (2 * static_cast<int64_t>(blockIdx.x) + from_start) * partial_floats(kDim);
         if (warp == 0) write_partial<Cache, kDim>(partial, s);
-        const Parts parts = parts_of(share, at, share.begin + unit);
+        const Parts parts = parts_of(share, at, unit);
         if (arrives_last(a, parts, last_part)) merge_parts<T, kDim>(a, at, parts);
       }
+      if constexpr (kDim <= 128) s = {};  // of no use any more: its registers are the merge's (of 256 dimensions ptxas keeps them)
       fresh = from_start = true;
     }
     if (unit + 1 < units) at.advance(a);

@@ -16,26 +16,26 @@ struct Parts {
   }
 };
 
-// unit: where the cursor's tile stands in the line.
-__device__ inline Parts parts_of(const Share& share, const Cursor& at, int64_t unit) {
-  const int64_t begin = unit - (at.tile - at.tiles.first), last = unit + (at.tiles.end - 1 - at.tile);
-  const auto first = static_cast<int>(begin / share.size);
-  return {first, static_cast<int>(last / share.size) - first + 1};
+// unit: of this block's run, where the cursor is.
+__device__ inline Parts parts_of(const Share& share, const Cursor& at, int unit) {
+  const int size = static_cast<int>(share.size);
+  const int ahead = max(at.tile - at.tiles.first - unit, 0);  // units that earlier blocks have of it
+  const int blocks_ahead = (ahead + size - 1) / size;
+  return {static_cast<int>(blockIdx.x) - blocks_ahead, blocks_ahead + (unit + at.tiles.end - 1 - at.tile) / size + 1};
 }
 
 // Counts a block whose first warp has written its part; true in all its threads if the other parts are there. All threads
 // call it; between two calls they meet at a barrier. The counter is left at zero, for the next launch.
 __device__ inline bool arrives_last(const AttentionArgs& a, const Parts& parts, bool& last) {
-  if (threadIdx.x < 32) {
-    __threadfence();
-    __syncwarp();
-    if (threadIdx.x == 0) {
-      last = atomicAdd(a.arrivals + parts.first, 1u) + 1 == static_cast<uint32_t>(parts.count);
-      if (last) a.arrivals[parts.first] = 0;
-    }
+  if (threadIdx.x < 32) __syncwarp();  // the whole warp's part, of which the first lane tells the others
+  if (threadIdx.x == 0) {
+    uint32_t* const counter = a.arrivals + parts.first;
+    uint32_t before;
+    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+    last = before + 1 == static_cast<uint32_t>(parts.count);
+    if (last) *counter = 0;
   }
   __syncthreads();
-  if (last) __threadfence();
   return last;
 }
 
@@ -47,26 +47,45 @@ __device__ void merge_parts(const AttentionArgs& a, const Cursor& at, const Part
   for (int m = threadIdx.x / 32; m < kDecodeRows; m += kWarps) {
     const auto [token, head, exists] = pair_of(a, at.range, at.head, m);
     if (!exists || at.range.first_position() + token < 0) continue;
-    float base = -INFINITY;
-    for (int i = lane; i < parts.count; i += 32) base = fmaxf(base, __ldcg(parts.part(a, i, kDim) + kDecodeRows * kDim + m));
-#pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) base = fmaxf(base, __shfl_xor_sync(kAllLanes, base, offset));
     float4 sum[kVectors] = {};
-    float weight = 0.0f;
-#pragma unroll kAhead
-    for (int i = 0; i < parts.count; ++i) {
-      const float* p = parts.part(a, i, kDim);
-      const float factor = weight_of(__ldcg(p + kDecodeRows * kDim + m), base);
-      weight += factor * __ldcg(p + kDecodeRows * kDim + kDecodeRows + m);
+    float base = -INFINITY, weight = 0.0f;
+    for (int first = 0; first < parts.count; first += kAhead) {
+      float largest[kAhead], weights[kAhead];
+      float4 sums[kAhead][kVectors];
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) {
+        const bool is_part = first + i < parts.count;
+        const float* p = parts.part(a, is_part ? first + i : first, kDim);
+        largest[i] = is_part ? __ldcg(p + kDecodeRows * kDim + m) : -INFINITY;
+        weights[i] = __ldcg(p + kDecodeRows * kDim + kDecodeRows + m);
+#pragma unroll
+        for (int j = 0; j < kVectors; ++j) {
+          const int d = min(4 * (lane + 32 * j), kDim - 4);
+          sums[i][j] = __ldcg(reinterpret_cast<const float4*>(p + m * kDim + d));
+        }
+      }
+      float next = base;
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) next = fmaxf(next, largest[i]);
+      const float correction = weight_of(base, next);
+      base = next;
+      weight *= correction;
 #pragma unroll
       for (int j = 0; j < kVectors; ++j) {
-        const int d = 4 * (lane + 32 * j);
-        if (d >= kDim) continue;
-        const float4 x = __ldcg(reinterpret_cast<const float4*>(p + m * kDim + d));
-        sum[j].x += factor * x.x;
-        sum[j].y += factor * x.y;
-        sum[j].z += factor * x.z;
-        sum[j].w += factor * x.w;
+        sum[j] = {sum[j].x * correction, sum[j].y * correction, sum[j].z * correction, sum[j].w * correction};
+      }
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) {
+        const float factor = weight_of(largest[i], base);
+        weight += factor * weights[i];
+#pragma unroll
+        for (int j = 0; j < kVectors; ++j) {
+          const float4 x = sums[i][j];
+          sum[j].x += factor * x.x;
+          sum[j].y += factor * x.y;
+          sum[j].z += factor * x.z;
+          sum[j].w += factor * x.w;
+        }
       }
     }
     T* out = static_cast<T*>(a.out) + (at.range.begin + token) * a.out_token_stride + head * a.out_head_stride;
