@@ -559,6 +559,8 @@ TEST_F(AttentionParity, ManyRows) {
   }
   std::vector<Request> thousand(1000, Request{1, 17});
   compare(Config::of(VN_DTYPE_BF16, 64, 2, 1).sharp(), thousand);
+  // Nine tiles for each head: 132 multiprocessors would have 35 of them a block, and take whole heads instead.
+  compare(Config::of(VN_DTYPE_BF16, 128, 8, 8).sharp(), std::vector<Request>(128, Request{1, 570}));
 }
 
 TEST_F(AttentionParity, OnlyThePlainKernelTakesUnalignedTokens) {
