@@ -2,16 +2,19 @@
 // logits [S, V] F32; one launch for the batch, greedy rows and all. A row is done by a team of blocks (logit_rows.cuh) of 512
 // threads: 8 on a small batch down to 1, so that the batch fills the GPU. No workspace, no host round trip.
 //
-//   pass 1   peak of the row, lane maxima                                                greedy rows end here
-//   top-k    bound from the lane maxima; pass: candidates into the list; the k-th largest of them
-//   top-p    threshold on masses, over the list, else over the row: a pass for the first digit, one for the second
+//   pass 1   peak of the row, maxima of lanes and threads                                greedy rows end here
+//   top-k    bound from the maxima; candidates into the list, read again by the threads that saw one; up to 512 of them are
+//            settled by one block (short_list.cuh), else the k-th largest of them is found
+//   top-p    threshold on masses, over the list, else over the row: a pass for the first digit, which also lists the largest
+//            logits; where they are enough they are settled as above, else one for the second
 //   draw     pass: sums of kept masses of each warp's run; the run that holds r is walked by its block
 //
-// Masses are core/fixed_exp.h, literally. Shared memory 41 KiB a block, mostly the histogram and the list; two blocks an SM.
-// Bound: bytes, 4 V a row and pass: 1 pass greedy, 2 plain, 3 with top-k, 4 with top-p alone; masses cost half of that time.
+// Masses are core/fixed_exp.h, literally. Shared memory 45 KiB a block, mostly the histogram and the list; two blocks an SM.
+// Bound: bytes, 4 V a row and pass: 1 pass greedy and top-k up to 256, 2 plain and top-p of few tokens, 3 larger top-k, 4 top-p
+// of many tokens; masses cost half of that time.
 #include "cuda/dispatch.cuh"
-#include "cuda/logit_rows.cuh"
 #include "cuda/ops.h"
+#include "cuda/short_list.cuh"
 
 #include "core/philox.h"
 
@@ -19,7 +22,6 @@ namespace vn::cuda {
 namespace {
 
 constexpr float kGreedyBelow = 1e-5f;  // temperatures below are greedy
-constexpr int kMassDistanceBits = 29;  // from a mass of 2^39 down to 1: 39 * 2^23 floats
 
 struct SampleParams {
   const float* logits;
@@ -34,20 +36,6 @@ struct SampleParams {
   bool all_greedy;
 };
 
-// Which tokens are kept: mass >= least and logit >= kth.
-struct Keep {
-  float max;
-  float scale;
-  float kth;
-  float least;
-
-  // The mass before truncation, 0 if the token is not kept.
-  __device__ __forceinline__ float mass(float logit) const {
-    const float mass = raw_mass(logit, max, scale);
-    return mass >= least && logit >= kth ? mass : 0.0f;
-  }
-};
-
 __device__ __forceinline__ uint64_t kept_masses(const Keep& keep, const float4& v) {
   return mass_integer(keep.mass(v.x)) + mass_integer(keep.mass(v.y)) + mass_integer(keep.mass(v.z)) +
          mass_integer(keep.mass(v.w));
@@ -56,33 +44,50 @@ __device__ __forceinline__ uint64_t kept_masses(const Keep& keep, const float4& 
 // The list of logits that reach bound; false where the row itself has to serve.
 __device__ __forceinline__ bool collect(LogitShared& s, const LogitRow& row, float bound) {
   const float nothing = -__int_as_float(0x7f800000);
-  if (bound == nothing && (row.end - row.begin) * kGranule > kListSize) return false;
-  if (threadIdx.x == 0) s.list_count = 0;
+  const bool hopeless = bound == nothing && (row.end - row.begin) * kGranule > kListSize;
+  if (threadIdx.x == 0) s.list_count = hopeless ? kListSize + 1 : 0;
   __syncthreads();
-  for_each_granule(row, [&](const float4& v, int32_t) {
-    const float largest = fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w));
-    if (!(largest >= bound) || largest == nothing) return;
-    if (v.x >= bound && v.x > nothing) push(s, v.x);
-    if (v.y >= bound && v.y > nothing) push(s, v.y);
-    if (v.z >= bound && v.z > nothing) push(s, v.z);
-    if (v.w >= bound && v.w > nothing) push(s, v.w);
-  });
+  if (hopeless) return false;
+  // Few threads saw such a logit in the first pass; the others read nothing.
+  const float mine = s.thread_maxima[threadIdx.x];
+  if (mine >= bound && mine > nothing) {
+    for_each_granule(row, [&](const float4& v, int32_t granule) {
+      const float largest = fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w));
+      if (!(largest >= bound) || largest == nothing) return;
+      const int32_t id = granule * kGranule;
+      if (v.x >= bound && v.x > nothing) push(s, v.x, id);
+      if (v.y >= bound && v.y > nothing) push(s, v.y, id + 1);
+      if (v.z >= bound && v.z > nothing) push(s, v.z, id + 2);
+      if (v.w >= bound && v.w > nothing) push(s, v.w, id + 3);
+    });
+  }
   __syncthreads();
   return s.list_count <= kListSize;
 }
 
-// The largest mass t such that the kept masses >= t sum to top_p of all kept masses.
-__device__ __noinline__ float mass_threshold(LogitShared& s, const LogitSource& source, int team, const Keep& keep,
-                                             float top_p) {
-  const uint32_t top = __float_as_uint(kMassOne);
+// The limit of a row's mass that top-p sets, found digit by digit: the largest t such that the kept masses >= t reach
+// top_p of all kept masses.
+struct MassLimit {
+  const Keep& keep;
+  float top_p;
+  Descent descent{29};  // bits: from a mass of 2^39 down to 1 there are 39 * 2^23 floats
+
+  static __device__ __forceinline__ float at(uint32_t distance) { return __uint_as_float(__float_as_uint(kMassOne) - distance); }
+  __device__ __forceinline__ Weighed weigh(float logit) const {
+    const float mass = keep.mass(logit);
+    return {__float_as_uint(kMassOne) - __float_as_uint(truncf(mass)), mass_integer(mass)};
+  }
+  // The least that the limit can still be.
+  __device__ __forceinline__ float lowest() const {
+    return at(descent.found << descent.open_bits | ((1u << descent.open_bits) - 1));
+  }
+};
+
+__device__ __noinline__ float mass_threshold(LogitShared& s, const LogitSource& source, int team, const MassLimit& limit) {
   const uint32_t distance = descend(
-      s, source, team, kMassDistanceBits,
-      [&](float logit) {
-        const float mass = keep.mass(logit);
-        return Weighed{top - __float_as_uint(truncf(mass)), mass_integer(mass)};
-      },
-      [&](uint64_t total) { return top_p_target(top_p, total); });
-  return distance == kNoDistance ? keep.least : __uint_as_float(top - distance);
+      s, source, team, limit.descent, [&](float logit) { return limit.weigh(logit); },
+      [&](uint64_t total) { return top_p_target(limit.top_p, total); });
+  return distance == kNoDistance ? limit.keep.least : MassLimit::at(distance);
 }
 
 // The granule among [range.begin, range.end) in which the running sum of kept masses exceeds r, by the whole block; the
@@ -132,19 +137,52 @@ __device__ __forceinline__ void draw(LogitShared& s, const LogitRow& row, int te
   walk(s, row, warp_part(row, warp % kLogitWarps), keep, r - s.found_before, id);
 }
 
+// Top-p without top-k: the first digit of the limit, and on the same way a list of the largest logits. True if they settled it.
+__device__ __noinline__ bool settle_top_p(LogitShared& s, const LogitRow& row, int team, int rank, MassLimit& limit,
+                                             uint64_t bits, int32_t* id) {
+  const float bound = group_bound(s, team, kBoundLargest);
+  next_digit(
+      s, {row, false}, team, limit.descent, [&](float logit) { return limit.weigh(logit); },
+      [&](uint64_t total) { return top_p_target(limit.top_p, total); },
+      [&](float logit, int32_t token) {
+        if (logit >= bound) push(s, logit, token);
+      });
+  const uint64_t target = limit.descent.target + s.found_before;
+  const int count = team_list_count(s, team);
+  // Masses fall with the logit but for their last bits: a part in 2^20 is room enough that no token below the bound is kept.
+  const float below = ieee_mul(raw_mass(bound, limit.keep.max, limit.keep.scale), 1 + 0x1p-20f);
+  const bool settled = count <= kShortList && limit.lowest() > below;
+  if (settled && rank == 0) settle(s, team, count, limit.keep, INT32_MAX, limit.top_p, target, bits, id);
+  if (!settled) team_sync(team);  // the lists' lengths have been read
+  return settled;
+}
+
 // Thresholds of a row that samples, then its draw.
 __device__ __forceinline__ void sample_row(LogitShared& s, const LogitRow& row, int team, int rank, const Peak& peak,
                                            const float4& lanes, const vn_sampling_row& sampling, int32_t position,
                                            int32_t* id) {
-  Keep keep{peak.max, mass_scale(sampling.temperature), -__int_as_float(0x7f800000), min_p_mass(sampling.min_p)};
+  const float nothing = -__int_as_float(0x7f800000);
+  const uint64_t bits = draw_bits(sampling.seed, position);
+  const bool top_p = sampling.top_p > 0.0f && sampling.top_p < 1.0f;
+  Keep keep{peak.max, mass_scale(sampling.temperature), nothing, min_p_mass(sampling.min_p)};
+  MassLimit limit{keep, sampling.top_p};
   LogitSource source{row, false};
   if (sampling.top_k > 0 && sampling.top_k < row.vocab) {
-    const float bound = bound_of(s, team, sampling.top_k, peak, lanes);
+    const float bound = sampling.top_k <= kBoundLargest ? group_bound(s, team, sampling.top_k)
+                                                        : bound_of(s, team, sampling.top_k, peak, lanes);
     source.listed = collect(s, row, bound);
+    const int count = team_list_count(s, team);
+    if (count <= kShortList) {
+      if (rank == 0) settle(s, team, count, keep, sampling.top_k, sampling.top_p, top_p ? 0 : UINT64_MAX, bits, id);
+      return;
+    }
+    team_sync(team);  // the lists' lengths have been read
     keep.kth = kth_largest(s, source, team, sampling.top_k, peak.max, bound);
+  } else if (top_p && settle_top_p(s, row, team, rank, limit, bits, id)) {
+    return;
   }
-  if (sampling.top_p > 0.0f && sampling.top_p < 1.0f) keep.least = mass_threshold(s, source, team, keep, sampling.top_p);
-  draw(s, row, team, rank, keep, draw_bits(sampling.seed, position), id);
+  if (top_p) keep.least = mass_threshold(s, source, team, limit);
+  draw(s, row, team, rank, keep, bits, id);
 }
 
 __global__ void __launch_bounds__(kLogitThreads, 2) sample_kernel(const SampleParams p) {
