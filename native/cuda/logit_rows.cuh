@@ -50,6 +50,7 @@ struct LogitShared {
   float thread_maxima[kLogitThreads];
   uint64_t scratch[kLogitWarps];
   uint64_t warp_sums[kLogitWarps];
+  uint64_t list_mass;     // of the list, as far as it is sure to be complete
   uint64_t found_before;  // what the search leaves: weights before the bucket, the bucket, what is left to find
   Peak warp_peaks[kLogitWarps];
   Peak peak;
@@ -288,67 +289,54 @@ __device__ __forceinline__ uint64_t find_bucket(LogitShared& s, int team, Goal&&
 
 constexpr uint32_t kNoDistance = UINT32_MAX;
 
-// How far a selection has come.
-struct Descent {
-  int open_bits;        // of the distance, not decided yet
-  uint32_t found = 0;   // the digits before them
-  uint64_t target = 0;  // what the weights that share those digits have to reach
-  bool first = true;    // no digit yet
-};
-
-// Decides the next digit; false if the weights do not reach goal(total), or it is 0. weigh(logit) gives an element's place,
-// see(logit, id) is called for each that takes part. For the whole team, which must agree on everything but source and see.
-template <typename Weigh, typename Goal, typename See>
-__device__ __forceinline__ bool next_digit(LogitShared& s, const LogitSource& source, int team, Descent& descent, Weigh&& weigh,
-                                           Goal&& goal, See&& see) {
-  const int high = descent.open_bits, shift = high > kDigitBits ? high - kDigitBits : 0;
-  for (int i = static_cast<int>(threadIdx.x); i < kBuckets; i += kLogitThreads) s.low[i] = s.high[i] = 0;
-  if (threadIdx.x == 0) {
-    s.found_bucket = 0;
-    s.found_before = 0;
-    if (!source.listed) s.list_count = 0;
-  }
-  __syncthreads();
-  // Neighbours often share a bucket: their weights are added up before they go there.
-  uint32_t pending_bucket = 0;
-  uint64_t pending = 0;
-  for_each_logit(s, source, [&](float logit, int32_t id) {
-    const Weighed element = weigh(logit);
-    if (element.weight == 0 || static_cast<uint32_t>(static_cast<uint64_t>(element.distance) >> high) != descent.found) return;
-    see(logit, id);
-    const uint32_t bucket = element.distance >> shift & ((1u << (high - shift)) - 1);
-    if (bucket != pending_bucket && pending != 0) {
-      add_to_bucket(s, pending_bucket, pending);
-      pending = 0;
-    }
-    pending_bucket = bucket;
-    pending += element.weight;
-  });
-  if (pending != 0) add_to_bucket(s, pending_bucket, pending);
-  team_sync(team);
-  const uint64_t wanted = find_bucket(s, team, [&](uint64_t total) { return descent.first ? goal(total) : descent.target; });
-  team_sync(team);  // the histograms have been read
-  descent = {shift, descent.found << (high - shift) | s.found_bucket, wanted - s.found_before, false};
-  return wanted != 0;
-}
-
 // The smallest distance (< 2^bits, bits > 0) within which the weights reach goal(total); kNoDistance if they do not, or the
-// goal is 0. A block whose elements come from the row keeps those that share the digits found so far in its list, as soon as
-// there are few.
+// goal is 0. weigh(logit) gives an element's place. A block whose elements come from the row keeps those that share the
+// digits found so far in its list, as soon as there are few. For the whole team, which must agree on everything but source.
 template <typename Weigh, typename Goal>
-__device__ __forceinline__ uint32_t descend(LogitShared& s, LogitSource source, int team, Descent descent, Weigh&& weigh,
+__device__ __forceinline__ uint32_t descend(LogitShared& s, LogitSource source, int team, int bits, Weigh&& weigh,
                                             Goal&& goal) {
-  while (descent.open_bits > 0) {
-    const bool collecting = !descent.first && !source.listed;
-    if (!next_digit(s, source, team, descent, weigh, goal, [&](float logit, int32_t id) {
-          if (collecting) push(s, logit, id);
-        })) {
-      return kNoDistance;
+  uint32_t found = 0;
+  uint64_t target = 0;
+  bool first_round = true;
+  for (int high = bits; high > 0;) {
+    const int shift = high > kDigitBits ? high - kDigitBits : 0;
+    const bool collecting = !first_round && !source.listed;
+    for (int i = static_cast<int>(threadIdx.x); i < kBuckets; i += kLogitThreads) s.low[i] = s.high[i] = 0;
+    if (threadIdx.x == 0) {
+      s.found_bucket = 0;
+      s.found_before = 0;
+      if (collecting) s.list_count = 0;
     }
+    __syncthreads();
+    // Neighbours often share a bucket: their weights are added up before they go there.
+    uint32_t pending_bucket = 0;
+    uint64_t pending = 0;
+    for_each_logit(s, source, [&](float logit, int32_t id) {
+      const Weighed element = weigh(logit);
+      if (element.weight == 0 || static_cast<uint32_t>(static_cast<uint64_t>(element.distance) >> high) != found) return;
+      if (collecting) push(s, logit, id);
+      const uint32_t bucket = element.distance >> shift & ((1u << (high - shift)) - 1);
+      if (bucket != pending_bucket && pending != 0) {
+        add_to_bucket(s, pending_bucket, pending);
+        pending = 0;
+      }
+      pending_bucket = bucket;
+      pending += element.weight;
+    });
+    if (pending != 0) add_to_bucket(s, pending_bucket, pending);
+    team_sync(team);
+    const uint64_t wanted = find_bucket(s, team, [&](uint64_t total) { return first_round ? goal(total) : target; });
+    team_sync(team);  // the histograms have been read
+    if (wanted == 0) return kNoDistance;
+    if (first_round) target = wanted;
+    target -= s.found_before;
+    found = found << (high - shift) | s.found_bucket;
     if (collecting && s.list_count <= kListSize) source.listed = true;
+    first_round = false;
+    high = shift;
     __syncthreads();  // found_* and list_count have been read
   }
-  return descent.found;
+  return found;
 }
 
 // Float bits in the order of the numbers, -0 below 0.
@@ -363,14 +351,14 @@ __device__ __forceinline__ float from_ordered(uint32_t ordered) {
 
 // The k-th largest logit of the sources, -inf if fewer than k are finite. No logit above max counts, none below floor
 // matters; floor = -inf where nothing is known.
-static __device__ __noinline__ float kth_largest(LogitShared& s, const LogitSource& source, int team, int32_t k, float max,
+static __device__ __noinline__ float kth_largest(LogitShared& s, LogitSource source, int team, int32_t k, float max,
                                                  float floor) {
   const float nothing = -__int_as_float(0x7f800000);
   const uint32_t top = ordered_bits(max);
   const uint32_t span = floor > nothing ? top - ordered_bits(floor) : UINT32_MAX;
   const int bits = span == 0 ? 1 : kWarpSize - __clz(static_cast<int>(span));
   const uint32_t distance = descend(
-      s, source, team, {bits},
+      s, source, team, bits,
       [&](float logit) { return Weighed{top - ordered_bits(logit), logit > nothing ? uint64_t{1} : 0}; },
       [&](uint64_t total) { return total >= static_cast<uint64_t>(k) ? static_cast<uint64_t>(k) : 0; });
   return distance == kNoDistance ? nothing : from_ordered(top - distance);

@@ -5,13 +5,13 @@
 //   pass 1   peak of the row, maxima of lanes and threads                                greedy rows end here
 //   top-k    bound from the maxima; candidates into the list, read again by the threads that saw one; up to 512 of them are
 //            settled by one block (short_list.cuh), else the k-th largest of them is found
-//   top-p    threshold on masses, over the list, else over the row: a pass for the first digit, which also lists the largest
-//            logits; where they are enough they are settled as above, else one for the second
+//   top-p    alone, of a row that seems peaked: a pass for the total, then settled in the same way; else the threshold on
+//            masses, over the list or over the row: a pass for the first digit, one for the second
 //   draw     pass: sums of kept masses of each warp's run; the run that holds r is walked by its block
 //
 // Masses are core/fixed_exp.h, literally. Shared memory 45 KiB a block, mostly the histogram and the list; two blocks an SM.
 // Bound: bytes, 4 V a row and pass: 1 pass greedy and top-k up to 256, 2 plain and top-p of few tokens, 3 larger top-k, 4 top-p
-// of many tokens; masses cost half of that time.
+// of many; masses cost half of that time.
 #include "cuda/dispatch.cuh"
 #include "cuda/ops.h"
 #include "cuda/short_list.cuh"
@@ -22,6 +22,8 @@ namespace vn::cuda {
 namespace {
 
 constexpr float kGreedyBelow = 1e-5f;  // temperatures below are greedy
+constexpr int kMassDistanceBits = 29;  // from a mass of 2^39 down to 1: 39 * 2^23 floats
+constexpr uint64_t kOverMean = 8;      // by how much the largest of a group is thought to exceed the mean of all
 
 struct SampleParams {
   const float* logits;
@@ -65,29 +67,17 @@ __device__ __forceinline__ bool collect(LogitShared& s, const LogitRow& row, flo
   return s.list_count <= kListSize;
 }
 
-// The limit of a row's mass that top-p sets, found digit by digit: the largest t such that the kept masses >= t reach
-// top_p of all kept masses.
-struct MassLimit {
-  const Keep& keep;
-  float top_p;
-  Descent descent{29};  // bits: from a mass of 2^39 down to 1 there are 39 * 2^23 floats
-
-  static __device__ __forceinline__ float at(uint32_t distance) { return __uint_as_float(__float_as_uint(kMassOne) - distance); }
-  __device__ __forceinline__ Weighed weigh(float logit) const {
-    const float mass = keep.mass(logit);
-    return {__float_as_uint(kMassOne) - __float_as_uint(truncf(mass)), mass_integer(mass)};
-  }
-  // The least that the limit can still be.
-  __device__ __forceinline__ float lowest() const {
-    return at(descent.found << descent.open_bits | ((1u << descent.open_bits) - 1));
-  }
-};
-
-__device__ __noinline__ float mass_threshold(LogitShared& s, const LogitSource& source, int team, const MassLimit& limit) {
+// The largest mass t such that the kept masses >= t sum to top_p of all kept masses.
+__device__ __noinline__ float mass_threshold(LogitShared& s, LogitSource source, int team, Keep keep, float top_p) {
+  const uint32_t top = __float_as_uint(kMassOne);
   const uint32_t distance = descend(
-      s, source, team, limit.descent, [&](float logit) { return limit.weigh(logit); },
-      [&](uint64_t total) { return top_p_target(limit.top_p, total); });
-  return distance == kNoDistance ? limit.keep.least : MassLimit::at(distance);
+      s, source, team, kMassDistanceBits,
+      [&](float logit) {
+        const float mass = keep.mass(logit);
+        return Weighed{top - __float_as_uint(truncf(mass)), mass_integer(mass)};
+      },
+      [&](uint64_t total) { return top_p_target(top_p, total); });
+  return distance == kNoDistance ? keep.least : __uint_as_float(top - distance);
 }
 
 // The granule among [range.begin, range.end) in which the running sum of kept masses exceeds r, by the whole block; the
@@ -114,21 +104,29 @@ __device__ __forceinline__ void walk(LogitShared& s, const LogitRow& row, const 
   }
 }
 
-__device__ __forceinline__ void draw(LogitShared& s, const LogitRow& row, int team, int rank, const Keep& keep,
-                                     uint64_t bits, int32_t* id) {
+// Sums of the kept masses: run is that of the team's warp with this thread's number, before and total count runs.
+struct RunSums {
+  uint64_t run;
+  Scan scan;
+};
+
+__device__ __forceinline__ RunSums sum_runs(LogitShared& s, const LogitRow& row, int team, const Keep& keep) {
   uint64_t sum = 0;
   for_each_granule(row, [&](const float4& v, int32_t) { sum += kept_masses(keep, v); });
   sum = warp_sum(sum);
   if (threadIdx.x % kWarpSize == 0) s.warp_sums[threadIdx.x / kWarpSize] = sum;
   team_sync(team);
-  // Thread i looks at warp i of the team.
   const int at = static_cast<int>(threadIdx.x);
   uint64_t run = 0;
   if (at < team * kLogitWarps) run = team_member(s.warp_sums, team, at / kLogitWarps)[at % kLogitWarps];
-  const Scan scan = block_scan<kLogitThreads>(run, s.scratch);
+  return {run, block_scan<kLogitThreads>(run, s.scratch)};
+}
+
+__device__ __noinline__ void draw(LogitShared& s, LogitRow row, int team, int rank, Keep keep, uint64_t bits, int32_t* id) {
+  const auto [run, scan] = sum_runs(s, row, team, keep);
   const uint64_t r = mul_high(bits, scan.total);
   if (scan.before <= r && r - scan.before < run) {
-    s.found_bucket = static_cast<uint32_t>(at);
+    s.found_bucket = threadIdx.x;
     s.found_before = scan.before;
   }
   __syncthreads();
@@ -137,38 +135,47 @@ __device__ __forceinline__ void draw(LogitShared& s, const LogitRow& row, int te
   walk(s, row, warp_part(row, warp % kLogitWarps), keep, r - s.found_before, id);
 }
 
-// Top-p without top-k: the first digit of the limit, and on the same way a list of the largest logits. True if they settled it.
-__device__ __noinline__ bool settle_top_p(LogitShared& s, const LogitRow& row, int team, int rank, MassLimit& limit,
-                                             uint64_t bits, int32_t* id) {
-  const float bound = group_bound(s, team, kBoundLargest);
-  next_digit(
-      s, {row, false}, team, limit.descent, [&](float logit) { return limit.weigh(logit); },
-      [&](uint64_t total) { return top_p_target(limit.top_p, total); },
-      [&](float logit, int32_t token) {
-        if (logit >= bound) push(s, logit, token);
-      });
-  const uint64_t target = limit.descent.target + s.found_before;
+// Top-p alone, where the largest of few groups promise to reach it: the total, then a list of the largest logits. False if
+// they do not reach it or are too many.
+__device__ __noinline__ bool settle_top_p(LogitShared& s, LogitRow row, int team, int rank, Keep keep, float top_p, uint64_t bits,
+                                          int32_t* id) {
+  const float largest = group_max(s, team), bound = group_bound(largest, kBoundLargest);
+  const uint64_t mass = mass_integer(keep.mass(largest));
+  const uint64_t listed = block_scan<kLogitThreads>(largest >= bound ? mass : 0, s.scratch).total;
+  const uint64_t others = block_scan<kLogitThreads>(largest >= bound ? 0 : mass, s.scratch).total;
+  const auto group_size = static_cast<uint64_t>(row.vocab / kBoundGroups);
+  if (listed < top_p_target(top_p, listed + others * group_size / kOverMean)) return false;
+
+  const uint64_t target = top_p_target(top_p, sum_runs(s, row, team, keep).scan.total);
+  collect(s, row, bound);
+  // Masses fall with the logit but for their last bits: what exceeds this by a part in 2^20 is in the list.
+  const uint64_t unsure = mass_integer(ieee_mul(raw_mass(bound, keep.max, keep.scale), 1 + 0x1p-20f));
+  uint64_t sure = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < min(s.list_count, kListSize); i += kLogitThreads) {
+    const uint64_t x = mass_integer(keep.mass(s.list[i]));
+    sure += x > unsure ? x : 0;
+  }
+  sure = block_scan<kLogitThreads>(sure, s.scratch).total;
+  if (threadIdx.x == 0) s.list_mass = sure;
   const int count = team_list_count(s, team);
-  // Masses fall with the logit but for their last bits: a part in 2^20 is room enough that no token below the bound is kept.
-  const float below = ieee_mul(raw_mass(bound, limit.keep.max, limit.keep.scale), 1 + 0x1p-20f);
-  const bool settled = count <= kShortList && limit.lowest() > below;
-  if (settled && rank == 0) settle(s, team, count, limit.keep, INT32_MAX, limit.top_p, target, bits, id);
+  uint64_t reached = 0;
+  for (int member = 0; member < team; ++member) reached += *team_member(&s.list_mass, team, member);
+  const bool settled = count <= kShortList && reached >= target;
+  if (settled && rank == 0) settle(s, team, count, keep, INT32_MAX, top_p, target, bits, id);
   if (!settled) team_sync(team);  // the lists' lengths have been read
   return settled;
 }
 
-// Thresholds of a row that samples, then its draw.
-__device__ __forceinline__ void sample_row(LogitShared& s, const LogitRow& row, int team, int rank, const Peak& peak,
-                                           const float4& lanes, const vn_sampling_row& sampling, int32_t position,
-                                           int32_t* id) {
-  const float nothing = -__int_as_float(0x7f800000);
+// Thresholds of a row that samples, then its draw. By value, as all functions here that are not inlined: through references the
+// loops would read their limits from local memory.
+__device__ __noinline__ void sample_row(LogitShared& s, LogitRow row, int team, int rank, Peak peak, float4 lanes,
+                                        const vn_sampling_row& sampling, int32_t position, int32_t* id) {
   const uint64_t bits = draw_bits(sampling.seed, position);
   const bool top_p = sampling.top_p > 0.0f && sampling.top_p < 1.0f;
-  Keep keep{peak.max, mass_scale(sampling.temperature), nothing, min_p_mass(sampling.min_p)};
-  MassLimit limit{keep, sampling.top_p};
+  Keep keep{peak.max, mass_scale(sampling.temperature), -__int_as_float(0x7f800000), min_p_mass(sampling.min_p)};
   LogitSource source{row, false};
   if (sampling.top_k > 0 && sampling.top_k < row.vocab) {
-    const float bound = sampling.top_k <= kBoundLargest ? group_bound(s, team, sampling.top_k)
+    const float bound = sampling.top_k <= kBoundLargest ? group_bound(group_max(s, team), sampling.top_k)
                                                         : bound_of(s, team, sampling.top_k, peak, lanes);
     source.listed = collect(s, row, bound);
     const int count = team_list_count(s, team);
@@ -178,20 +185,22 @@ __device__ __forceinline__ void sample_row(LogitShared& s, const LogitRow& row, 
     }
     team_sync(team);  // the lists' lengths have been read
     keep.kth = kth_largest(s, source, team, sampling.top_k, peak.max, bound);
-  } else if (top_p && settle_top_p(s, row, team, rank, limit, bits, id)) {
+  } else if (top_p && settle_top_p(s, row, team, rank, keep, sampling.top_p, bits, id)) {
     return;
   }
-  if (top_p) keep.least = mass_threshold(s, source, team, limit);
+  if (top_p) keep.least = mass_threshold(s, source, team, keep, sampling.top_p);
   draw(s, row, team, rank, keep, bits, id);
 }
 
+// Batches of greedy rows alone have a kernel without what draws: there is less code to fetch, and they take 4% less.
+template <bool kAllGreedy>
 __global__ void __launch_bounds__(kLogitThreads, 2) sample_kernel(const SampleParams p) {
   __shared__ __align__(16) LogitShared s;
   const int team = team_size(), rank = team_rank();
   const int64_t r = blockIdx.x / static_cast<unsigned>(team);
-  const int64_t request = p.all_greedy ? 0 : p.sample_rows[4 * r + 1];
+  const int64_t request = kAllGreedy ? 0 : p.sample_rows[4 * r + 1];
   const bool writes = rank == 0 && threadIdx.x == 0;
-  if (!p.all_greedy && (request < 0 || request >= p.max_seqs)) {
+  if (!kAllGreedy && (request < 0 || request >= p.max_seqs)) {
     if (writes) {
       p.ids[r] = 0;
       p.flags[r] = VN_ROW_NAN;
@@ -201,11 +210,11 @@ __global__ void __launch_bounds__(kLogitThreads, 2) sample_kernel(const SamplePa
   const LogitRow row = row_part(p.logits + r * p.stride, p.vocab, p.wide, team, rank);
   float4 lanes;
   const Peak peak = find_peak(s, row, team, lanes);
-  const bool greedy = p.all_greedy || !(p.sampling[request].temperature >= kGreedyBelow);
+  const bool greedy = kAllGreedy || !(p.sampling[request].temperature >= kGreedyBelow);
   if (writes) p.flags[r] = peak.bad ? VN_ROW_NAN : 0;
   if (peak.bad || greedy) {
     if (writes) p.ids[r] = peak.bad ? 0 : peak_id(row, peak);
-  } else {
+  } else if constexpr (!kAllGreedy) {
     sample_row(s, row, team, rank, peak, lanes, p.sampling[request], p.sample_rows[4 * r + 2], p.ids + r);
   }
   if (team > 1) team_sync(team);  // no block leaves while others read its shared memory
@@ -232,7 +241,7 @@ void launch_sample(const SampleParams& p, int64_t rows, int team, cudaStream_t s
   config.stream = stream;
   config.attrs = &cluster;
   config.numAttrs = team > 1 ? 1 : 0;
-  check(cudaLaunchKernelEx(&config, sample_kernel, p), "sample: launch");
+  check(cudaLaunchKernelEx(&config, p.all_greedy ? sample_kernel<true> : sample_kernel<false>, p), "sample: launch");
 }
 
 }  // namespace

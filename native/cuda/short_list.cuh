@@ -25,21 +25,24 @@ constexpr int kBoundGroups = kLogitThreads;
 constexpr int kBoundLargest = kBoundGroups / 2;  // beyond, groups hold several of the k largest and the bound gets loose
 constexpr int kBoundBits = 18;                   // sign, exponent and 9 bits of the fraction
 
-// A bound that at least k logits of the row reach, k <= kBoundLargest: the k-th largest maximum of 512 groups of the team's
-// threads, rounded down; -inf where fewer groups hold a finite logit. After find_peak.
-__device__ __forceinline__ float group_bound(const LogitShared& s, int team, int32_t k) {
-  const int first = static_cast<int>(threadIdx.x) * team;
-  const float* maxima = team_member(s.thread_maxima, team, first / kLogitThreads) + first % kLogitThreads;
-  float max = maxima[0];
-  for (int i = 1; i < team; ++i) max = fmaxf(max, maxima[i]);
-  const uint32_t mine = ordered_bits(max);
+// The largest logit of this thread's group: the threads of its number in all blocks of the team. After find_peak.
+__device__ __forceinline__ float group_max(const LogitShared& s, int team) {
+  float max = s.thread_maxima[threadIdx.x];
+  for (int rank = 0; rank < team; ++rank) max = fmaxf(max, team_member(s.thread_maxima, team, rank)[threadIdx.x]);
+  return max;
+}
+
+// A bound that at least k logits of the row reach, or every finite one, k <= kBoundLargest: the k-th largest of the groups'
+// maxima, rounded down.
+__device__ __forceinline__ float group_bound(float largest, int32_t k) {
+  const uint32_t mine = ordered_bits(largest);
   uint32_t bound = 0;
   for (int bit = kWarpSize - 1; bit >= kWarpSize - kBoundBits; --bit) {
     const uint32_t trial = bound | 1u << bit;
     if (__syncthreads_count(mine >= trial) >= k) bound = trial;
   }
   constexpr uint32_t kLowestFinite = 0x00800000u;  // ordered_bits
-  return bound >= kLowestFinite ? from_ordered(bound) : -__int_as_float(0x7f800000);
+  return from_ordered(max(bound, kLowestFinite));
 }
 
 // Entries that the team's lists were meant to get; up to kShortList of them all are there, with their ids. For the whole team.
@@ -62,7 +65,7 @@ static_assert(sizeof(Candidates) <= sizeof(LogitShared::low) + sizeof(LogitShare
 // Draws among the team's listed tokens, 1 to kShortList of them; no other token may be one to keep. keep has the limit of
 // min-p, top_k of them stay (and the last one's equals), target is the mass that top-p asks for, 0 = top_p of what is left.
 // By one block while the others wait; the thread that finds the token writes its id.
-static __device__ __noinline__ void settle(LogitShared& s, int team, int count, const Keep& keep, int32_t top_k, float top_p,
+static __device__ __noinline__ void settle(LogitShared& s, int team, int count, Keep keep, int32_t top_k, float top_p,
                                            uint64_t target, uint64_t bits, int32_t* out_id) {
   auto& all = *reinterpret_cast<Candidates*>(s.low);
   const int mine = static_cast<int>(threadIdx.x);
