@@ -5,6 +5,7 @@
 //   keep    mass_i >= min_p_mass                                          (min-p)
 //           and logit_i >= the top_k-th largest logit of the row          (top-k, ties stay)
 //           and mass_i >= the largest t with sum{kept so far, mass >= t} >= ceil(top_p * sum{kept so far})    (top-p)
+//           the smallest set that reaches top_p, and whoever is as likely as its last: equals are kept or dropped together
 //   draw    r = high half of bits(seed, position) * sum{kept}; the first id whose running sum of kept masses exceeds r
 //
 // Only integers are added, so any order and any cut into threads gives the same id. Without top-k and top-p the row is

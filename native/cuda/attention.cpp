@@ -13,6 +13,7 @@
 
 #include "core/dtype.h"
 #include "cuda/check.h"
+#include "cuda/dispatch.cuh"
 #include "cuda/ops.h"
 #include "cuda/tensor_maps.h"
 
@@ -23,17 +24,6 @@ namespace {
 enum Force : int64_t { kAny = 0, kMmaSync = 1, kWgmma = 2 };
 
 constexpr int64_t kCounterBytes = 16;  // at the end of the workspace
-
-// Never throws: the workspace's size is asked for outside the guard.
-int attribute(const Device& device, cudaDeviceAttr name, int otherwise) {
-  int value = 0;
-  return cudaDeviceGetAttribute(&value, name, device.ordinal) == cudaSuccess ? value : otherwise;
-}
-
-int multiprocessors(const Device& device) {
-  constexpr int kUnknown = 256;
-  return attribute(device, cudaDevAttrMultiProcessorCount, kUnknown);
-}
 
 AttentionArgs args_of(const vn_attention_params& p) {
   AttentionArgs a{};
@@ -122,12 +112,12 @@ void launch_long_rows(const AttentionArgs& a, const Stream& stream, int64_t forc
 void attention_paged(const Stream& stream, const vn_attention_params& p) {
   AttentionArgs args = args_of(p);
   if (args.tokens == 0 || args.rows == 0 || args.q_heads == 0) return;
-  const int processors = multiprocessors(stream.device);
-  args.shared_limit = attribute(stream.device, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+  const int processors = stream.device.state->sms;
+  args.shared_limit = device_attribute(stream.device.ordinal, cudaDevAttrMaxSharedMemoryPerBlockOptin);
   args.overlap = stream.device.state->overlaps_kernels;
   args.partials = static_cast<float*>(p.workspace);
-  args.pieces = static_cast<char*>(p.workspace) + decode_partial_bytes(processors, args.value_dim);
-  args.counter = reinterpret_cast<uint32_t*>(static_cast<char*>(args.pieces) + decode_piece_bytes(processors));
+  args.arrivals = stream.counters;
+  args.counter = reinterpret_cast<uint32_t*>(static_cast<char*>(p.workspace) + decode_partial_bytes(processors, args.value_dim));
 
   const bool decode = !stream.device.state->deterministic && decode_supports(args) && may_have_short_rows(args);
   const bool all_decode = decode && is_short(args.max_query_len, args.group);
@@ -139,8 +129,7 @@ void attention_paged(const Stream& stream, const vn_attention_params& p) {
 
 int64_t attention_workspace_size(const Device& device, int64_t max_tokens, int32_t, int32_t value_dim, int64_t) {
   if (max_tokens == 0) return 0;
-  const int processors = multiprocessors(device);
-  return decode_partial_bytes(processors, value_dim) + decode_piece_bytes(processors) + kCounterBytes;
+  return decode_partial_bytes(device.state->sms, value_dim) + kCounterBytes;
 }
 
 }  // namespace vn::cuda

@@ -45,13 +45,12 @@ struct AttentionArgs {
   float scale, softcap;  // scale: of q k^T with K as it is stored; softcap <= 0 = off
   float value_scale;     // of V as it is stored
   int32_t shared_limit;   // bytes of shared memory that a block may have
-  bool overlap;                // the split-KV kernels may begin before the kernel ahead has ended (launch.cuh)
+  bool overlap;                // the split-KV kernel may begin before the kernel ahead has ended (launch.cuh)
   bool decode_rows_elsewhere;  // plain kernel: leave the rows of the split-KV kernel alone
 
-  // Scratch of the split-KV kernel.
-  float* partials;
-  void* pieces;
-  uint32_t* counter;  // scratch of the Hopper kernel for long rows: units that were drawn
+  float* partials;     // scratch of the split-KV kernel
+  uint32_t* arrivals;  // zeros, which it leaves: blocks that have written their part of a (row, head), where its first block counts
+  uint32_t* counter;   // scratch of the Hopper kernel for long rows: units that were drawn
 };
 
 // Whether the split-KV kernel takes rows of this many query tokens: their pairs are one tile, or one token of a large group.
@@ -76,8 +75,8 @@ void launch_attention_prefill_fp8(const AttentionArgs& args, cudaStream_t stream
 void launch_attention_prefill_sm90(AttentionArgs args, TensorMaps& maps, int multiprocessors, cudaStream_t stream);
 void launch_attention_plain(const AttentionArgs& args, cudaStream_t stream);
 
-// Scratch of the split-KV kernel for any batch: partial results first, what to merge after them.
+// Scratch of the split-KV kernel for any batch: partial results; and counters (stream_counters.h).
 int64_t decode_partial_bytes(int multiprocessors, int32_t value_dim);
-int64_t decode_piece_bytes(int multiprocessors);
+int64_t decode_arrivals(int multiprocessors);
 
 }  // namespace vn::cuda

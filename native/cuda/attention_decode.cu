@@ -26,8 +26,6 @@ int64_t decode_partial_bytes(int multiprocessors, int32_t value_dim) {
   return (slots * decode::partial_floats(value_dim) * static_cast<int64_t>(sizeof(float)) + 255) / 256 * 256;
 }
 
-int64_t decode_piece_bytes(int multiprocessors) {
-  return int64_t{decode::kMaxBlocksPerSm} * multiprocessors * static_cast<int64_t>(sizeof(decode::Piece));
-}
+int64_t decode_arrivals(int multiprocessors) { return int64_t{decode::kMaxBlocksPerSm} * multiprocessors; }
 
 }  // namespace vn::cuda

@@ -7,7 +7,9 @@
 // group counts as several heads), and each of the grid's blocks, as many as the chip holds at once, takes an equal run of it:
 // long and short sequences, few and many rows all keep every SM equally busy, and the plan follows seq_lens on the device, so
 // that a captured graph adapts.
-// A run that ends inside a (row, head) leaves a partial result, at most two for each block, which a second kernel merges.
+// A run that begins or ends inside a (row, head) leaves a partial result, at most two for each block; the last block to do so
+// merges those of the (row, head) (attention_decode_merge.cuh).
+// What the step's batch_prepare wrote is read, and the plan made, before the kernels ahead have ended (launch.cuh).
 // Block: kWarps warps; warp w takes tokens 16 w .. 16 w + 15 of each tile through a ring of kStages buffers of its own
 // (cp.async; the page is looked up one tile ahead), without block barriers until the (row, head) ends, where the warps'
 // states are merged. The 16 rows of an mma are (token, head of the group): K and V are read once for all of them.
@@ -20,6 +22,7 @@
 // mma FlashInfer's, equal runs of a line of tiles Stream-K's (Osama et al.).
 #pragma once
 
+#include "cuda/attention_decode_merge.cuh"
 #include "cuda/attention_decode_state.cuh"
 #include "cuda/launch.cuh"
 
@@ -40,20 +43,16 @@ template <typename Cache, int kDim>
 constexpr int kSharedBytes = kRingBytes<Cache, kDim> + kMergeBytes<kDim>;
 
 template <typename T, typename Cache, int kDim>
-__global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode_kernel(const AttentionArgs a) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode_kernel(const __grid_constant__ AttentionArgs a) {
   extern __shared__ __align__(128) unsigned char ring[];
   __shared__ Share share;
   __shared__ int64_t warp_sums[kWarps];
   __shared__ MergeScratch scratch;
+  __shared__ bool last_part;
   constexpr int kDepth = kStages<Cache, kDim> - 1;
-  Piece* const pieces = static_cast<Piece*>(a.pieces);
   release_next_kernel();
-  await_earlier_kernels();
   find_share(a, share, warp_sums);
-  if (share.begin >= share.end) {
-    if (threadIdx.x == 0) pieces[blockIdx.x] = {0, 0, 0, 0};
-    return;
-  }
+  if (share.begin >= share.end) return await_earlier_kernels();
   const int units = static_cast<int>(share.end - share.begin);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const uint32_t my_ring = shared_address(ring) + warp * kStages<Cache, kDim> * 2 * kHalfStageBytes<Cache, kDim>;
@@ -84,6 +83,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode
 #pragma unroll
     for (int i = 0; i < kDepth; ++i) look_up(places[i], heads[i]);
     look_up(next, next_head);
+    await_earlier_kernels();
 #pragma unroll
     for (int i = 0; i < kDepth; ++i) fetch(i, places[i], heads[i]);
   }
@@ -93,7 +93,6 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode
   const ScoreScale scale(a);
   State<kDim> s;
   bool from_start = at.tile == at.tiles.first, fresh = true;
-  Piece unfinished = {0, 0, 0, 0};
   for (int unit = 0; unit < units; ++unit) {
     fetch(unit + kDepth, next, next_head);
     look_up(next, next_head);
@@ -107,22 +106,19 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode
     const bool complete = at.tile + 1 == at.tiles.end;
     if (complete || unit + 1 == units) {
       merge_warps<kDim>(s, scratch, reinterpret_cast<float4*>(ring + kRingBytes<Cache, kDim>));
-      if (warp == 0) {
-        if (complete && from_start) {
-          write_out<T, Cache, kDim>(a, at, s);
-        } else {
-          write_partial<Cache, kDim>(a.partials + (2 * static_cast<int64_t>(blockIdx.x) + from_start) * partial_floats(kDim), s);
-        }
+      if (complete && from_start) {
+        if (warp == 0) write_out<T, Cache, kDim>(a, at, s);
+      } else {
+        float* const partial = a.partials + (2 * static_cast<int64_t>(blockIdx.x) + from_start) * partial_floats(kDim);
+        if (warp == 0) write_partial<Cache, kDim>(partial, s);
+        const Parts parts = parts_of(share, at, unit);
+        if (arrives_last(a, parts, last_part)) merge_parts<T, kDim>(a, at, parts);
       }
-      if (!complete && from_start) {
-        const int64_t last_unit = share.begin + unit + (at.tiles.end - 1 - at.tile);
-        unfinished = {static_cast<int>(last_unit / share.size - blockIdx.x) + 1, at.row, at.head, 0};
-      }
+      if constexpr (kDim <= 128) s = {};  // of no use any more: its registers are the merge's (of 256 dimensions ptxas keeps them)
       fresh = from_start = true;
     }
     if (unit + 1 < units) at.advance(a);
   }
-  if (threadIdx.x == 0) pieces[blockIdx.x] = unfinished;
 }
 
 template <typename T, typename Cache, int kDim>
@@ -132,7 +128,6 @@ void launch(const AttentionArgs& a, int multiprocessors, cudaStream_t stream) {
   allow_shared_memory(attention_decode_kernel<T, Cache, kDim>, kBytes);
   launch_overlapped("attention_paged: split-KV launch", stream, a.overlap, attention_decode_kernel<T, Cache, kDim>, blocks, kThreads,
                     kBytes, a);
-  launch_merge(a, blocks, stream);
 }
 
 }  // namespace vn::cuda::decode

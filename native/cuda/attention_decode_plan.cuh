@@ -16,11 +16,6 @@ constexpr int kMaxBlocksPerSm = 3;
 // block b began and did not end; slot 2 b: the one that it did not begin.
 __host__ __device__ constexpr int64_t partial_floats(int dim) { return kDecodeRows * (dim + 2); }
 
-// What to merge: the (row, head) that a block began and did not end, over `parts` blocks from this one; 0 = nothing.
-struct alignas(16) Piece {
-  int parts, row, head, unused;
-};
-
 // Parts of a group, of kDecodeRows (token, head) pairs each; more than one only for one token of a large group.
 __device__ inline int parts_of_group(const AttentionArgs& a) { return (a.group + kDecodeRows - 1) / kDecodeRows; }
 
@@ -37,6 +32,15 @@ __device__ inline TileRange tiles_of(const AttentionArgs& a, const RowRange& row
   return {first_seen(a, row.first_position()) / kTile, (row.length - 1) / kTile + 1};
 }
 
+// Units of a block's run. Where all rows have as many tiles, as in a batch that began together, blocks take whole (row, head)s
+// if those are a few units more: what has to be merged costs a launch as much as two to eight units (5 to 9 us).
+__device__ inline int64_t run_size(int64_t total, int tiles_of_all) {
+  const int64_t even = max((total + gridDim.x - 1) / gridDim.x, static_cast<int64_t>(kMinShare));
+  if (tiles_of_all == 0 || even <= tiles_of_all) return even;
+  const int64_t whole = (even + tiles_of_all - 1) / tiles_of_all * tiles_of_all;
+  return whole - even <= max(static_cast<int64_t>(2), even / 32) ? whole : even;
+}
+
 // A block's run [begin, end) of units. The first lies `offset` units into row `row`.
 struct Share {
   int64_t begin, end, size;
@@ -49,10 +53,15 @@ __device__ inline void find_share(const AttentionArgs& a, Share& share, int64_t 
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int per_thread = (a.rows + kThreads - 1) / kThreads;
   const int first = min(static_cast<int>(threadIdx.x) * per_thread, a.rows), last = min(first + per_thread, a.rows);
+  const TileRange of_first = tiles_of(a, row_range(a, 0));
+  const int expected = of_first.end - of_first.first;
   int64_t mine = 0;
+  bool same = true;
   for (int r = first; r < last; ++r) {
     const TileRange tiles = tiles_of(a, row_range(a, r));
-    mine += static_cast<int64_t>(tiles.end - tiles.first) * line_heads(a);
+    const int count = tiles.end - tiles.first;
+    same = same && (count == 0 || count == expected);
+    mine += static_cast<int64_t>(count) * line_heads(a);
   }
   int64_t sum = mine;
 #pragma unroll
@@ -61,14 +70,14 @@ __device__ inline void find_share(const AttentionArgs& a, Share& share, int64_t 
     if (lane >= offset) sum += other;
   }
   if (lane == 31) warp_sums[warp] = sum;
-  __syncthreads();
+  const bool all_same = __syncthreads_and(same) != 0;
   int64_t before = sum - mine, total = 0;
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) {
     if (w < warp) before += warp_sums[w];
     total += warp_sums[w];
   }
-  const int64_t size = max((total + gridDim.x - 1) / gridDim.x, static_cast<int64_t>(kMinShare));
+  const int64_t size = run_size(total, all_same ? expected : 0);
   const int64_t begin = blockIdx.x * size;
   if (threadIdx.x == 0) {
     share.begin = begin;
@@ -137,8 +146,5 @@ __device__ inline Pair pair_of(const AttentionArgs& a, const RowRange& row, int 
   const int token = index / a.group;
   return {token, line_head / parts * a.group + index % a.group, token < row.queries()};
 }
-
-// Merges the partial results of the split-KV kernel's blocks (attention_decode_merge.cu).
-void launch_merge(const AttentionArgs& a, unsigned blocks, cudaStream_t stream);
 
 }  // namespace vn::cuda::decode

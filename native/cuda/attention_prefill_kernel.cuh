@@ -16,6 +16,7 @@
 #pragma once
 
 #include "cuda/attention_queries.cuh"
+#include "cuda/attention_units.cuh"
 
 namespace vn::cuda::prefill {
 
@@ -51,15 +52,6 @@ __device__ inline int row_of_tile(const AttentionArgs& a, int64_t tile, int rows
   }
   return low;
 }
-
-// What a block computes: packed rows [first, rows) of a row of the step, as many as a tile has, and one KV head.
-struct Unit {
-  RowRange range;
-  int first, rows;
-  int kv_head;
-
-  __device__ int position(int m, int group) const { return range.first_position() + (first + m) / group; }
-};
 
 template <typename T, int kDim>
 __device__ void fetch_queries(const AttentionArgs& a, const Unit& u, uint32_t tile) {
@@ -244,22 +236,11 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_prefil
   extern __shared__ __align__(128) unsigned char shared[];
   const int64_t tile = (gridDim.x - 1 - blockIdx.x) / a.kv_heads;
   const int row = row_of_tile(a, tile, kRows<kDim>);
+  const int64_t number = tile - first_tile(a, row, kRows<kDim>);
+  if (number < 0 || number >= tiles_of_row(a, row, kRows<kDim>)) return;
   Unit u;
-  u.range = row_range(a, row);
-  if (a.decode_rows_elsewhere && is_decode_row(a, u.range)) return;
-  const int64_t first = (tile - first_tile(a, row, kRows<kDim>)) * kRows<kDim>;
-  const int64_t rows = static_cast<int64_t>(u.range.queries()) * a.group;
-  if (first < 0 || first >= rows || u.range.length <= 0) return;
-  u.first = static_cast<int>(first);
-  u.rows = static_cast<int>(rows);
-  u.kv_head = static_cast<int>(blockIdx.x % a.kv_heads);
-  const int first_position = u.position(0, a.group);
-  const int last_position = u.position(min(kRows<kDim>, u.rows - u.first) - 1, a.group);
-  if (last_position < 0) return;
-
-  // Positions [low, high) that the tile's rows see together.
-  const int low = first_seen(a, first_position), high = last_position + 1;
-  const int begin = low / kTile, end = (high - 1) / kTile + 1;
+  if (!open_unit(a, row, static_cast<int>(number), static_cast<int>(blockIdx.x % a.kv_heads), kRows<kDim>, u)) return;
+  const int begin = u.low / kTile, end = (u.high - 1) / kTile + 1;
   const int32_t* table = table_of(a, row);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const uint32_t query_tile = shared_address(shared), ring = query_tile + kQueryBytes<kDim>;
@@ -267,7 +248,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_prefil
   const uint32_t mine = warp * kWarpTokens * kDim * sizeof(Cache);
   TokenPlace place;
   const auto look_up = [&](int t) {
-    place.look_up(a, table, t * kTile + warp * kWarpTokens + lane % kWarpTokens, low, high);
+    place.look_up(a, table, t * kTile + warp * kWarpTokens + lane % kWarpTokens, u.low, u.high);
   };
   const auto fetch = [&](int t) {
     fetch_tokens<Cache, kDim>(a, stage(t) + mine, stage(t) + kHalfStageBytes<Cache, kDim> + mine, u.kv_head, place);

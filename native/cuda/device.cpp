@@ -7,6 +7,7 @@
 #include "cuda/check.h"
 #include "cuda/context.h"
 #include "cuda/gemm_plans.h"
+#include "cuda/stream_counters.h"
 #include "cuda/tensor_maps.h"
 #include "cuda/weight_staging.h"
 
@@ -32,6 +33,7 @@ DeviceState::DeviceState(int device, CUctx_st* its_context, const vn_device_opti
       l2_bytes(attribute_of(device, cudaDevAttrL2CacheSize)),
       deterministic(options.deterministic != 0),
       gemm_plans(std::make_unique<GemmPlans>(deterministic)),
+      counters(std::make_unique<StreamCounters>()),
       tensor_maps(std::make_unique<TensorMaps>()),
       weight_staging(std::make_unique<WeightStaging>()) {}
 

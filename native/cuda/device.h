@@ -11,9 +11,10 @@ struct CUctx_st;  // a CUcontext points to one
 
 namespace vn::cuda {
 
-class GemmPlans;      // gemm_plans.h
-class TensorMaps;     // tensor_maps.h
-class WeightStaging;  // weight_staging.h
+class GemmPlans;       // gemm_plans.h
+class StreamCounters;  // stream_counters.h
+class TensorMaps;      // tensor_maps.h
+class WeightStaging;   // weight_staging.h
 
 // What all copies of a Device share; lives as long as the device, which its children keep alive.
 struct DeviceState {
@@ -31,6 +32,7 @@ struct DeviceState {
   const bool deterministic;                   // a row's result never depends on the batch
   std::atomic<const char*> last_op{nullptr};  // launched last: the likely culprit of a fault found while waiting
   const std::unique_ptr<GemmPlans> gemm_plans;
+  const std::unique_ptr<StreamCounters> counters;
   const std::unique_ptr<TensorMaps> tensor_maps;
   const std::unique_ptr<WeightStaging> weight_staging;
 };

@@ -29,6 +29,7 @@ constexpr int kLaneMaxima = kLogitThreads * kGranule;  // of a block
 constexpr int kDigitBits = 11;
 constexpr int kBuckets = 1 << kDigitBits;
 constexpr int kListSize = 6144;  // logits that a block keeps aside
+constexpr int kShortList = kLogitThreads;  // candidates of a team that one block settles, one a thread (short_list.cuh)
 constexpr int kMaxTeam = 8;
 constexpr int kBucketsEach = kBuckets / kLogitThreads;
 static_assert(kBucketsEach == 4 && kLaneMaxima <= kListSize && kMaxTeam * kLogitWarps <= kLogitThreads);
@@ -45,8 +46,11 @@ struct LogitShared {
   uint32_t low[kBuckets];  // sums, their lower halves
   uint32_t high[kBuckets];
   float list[kListSize];
+  int32_t list_ids[kShortList];  // of the list's first entries
+  float thread_maxima[kLogitThreads];
   uint64_t scratch[kLogitWarps];
   uint64_t warp_sums[kLogitWarps];
+  uint64_t list_mass;     // of the list, as far as it is sure to be complete
   uint64_t found_before;  // what the search leaves: weights before the bucket, the bucket, what is left to find
   Peak warp_peaks[kLogitWarps];
   Peak peak;
@@ -161,7 +165,8 @@ __device__ __forceinline__ Peak better(const Peak& a, const Peak& b) {
   return {first ? a.max : b.max, fminf(a.lowest, b.lowest), first ? a.granule : b.granule, a.bad | b.bad};
 }
 
-// First pass over a row: its peak, for the whole team; lanes receives the four maxima of this thread.
+// First pass over a row: its peak, for the whole team; lanes receives the four maxima of this thread, thread_maxima the largest
+// of each thread's.
 __device__ __forceinline__ Peak find_peak(LogitShared& s, const LogitRow& row, int team, float4& lanes) {
   const float infinity = __int_as_float(0x7f800000);
   Peak peak{-infinity, infinity, kNoGranule, 0};
@@ -185,6 +190,7 @@ __device__ __forceinline__ Peak find_peak(LogitShared& s, const LogitRow& row, i
                      __shfl_xor_sync(kAllLanes, peak.granule, step), __shfl_xor_sync(kAllLanes, peak.bad, step)};
     peak = better(peak, other);
   }
+  s.thread_maxima[threadIdx.x] = fmaxf(fmaxf(lanes.x, lanes.y), fmaxf(lanes.z, lanes.w));
   if (threadIdx.x % kWarpSize == 0) s.warp_peaks[threadIdx.x / kWarpSize] = peak;
   __syncthreads();
   for (int warp = 0; warp < kLogitWarps; ++warp) peak = better(peak, s.warp_peaks[warp]);
@@ -226,22 +232,24 @@ __device__ __forceinline__ void add_to_bucket(LogitShared& s, uint32_t bucket, u
   if (high != 0) atomicAdd(s.high + bucket, high);
 }
 
-__device__ __forceinline__ void push(LogitShared& s, float logit) {
+__device__ __forceinline__ void push(LogitShared& s, float logit, int32_t id) {
   const int at = atomicAdd(&s.list_count, 1);
   if (at < kListSize) s.list[at] = logit;
+  if (at < kShortList) s.list_ids[at] = id;
 }
 
+// body(logit, id); ids are known in the row alone.
 template <typename Body>
 __device__ __forceinline__ void for_each_logit(const LogitShared& s, const LogitSource& source, Body&& body) {
   if (source.listed) {
-    for (int i = static_cast<int>(threadIdx.x); i < s.list_count; i += kLogitThreads) body(s.list[i]);
+    for (int i = static_cast<int>(threadIdx.x); i < s.list_count; i += kLogitThreads) body(s.list[i], -1);
     return;
   }
-  for_each_granule(source.row, [&](const float4& v, int32_t) {
-    body(v.x);
-    body(v.y);
-    body(v.z);
-    body(v.w);
+  for_each_granule(source.row, [&](const float4& v, int32_t granule) {
+    body(v.x, granule * kGranule);
+    body(v.y, granule * kGranule + 1);
+    body(v.z, granule * kGranule + 2);
+    body(v.w, granule * kGranule + 3);
   });
 }
 
@@ -303,10 +311,10 @@ __device__ __forceinline__ uint32_t descend(LogitShared& s, LogitSource source, 
     // Neighbours often share a bucket: their weights are added up before they go there.
     uint32_t pending_bucket = 0;
     uint64_t pending = 0;
-    for_each_logit(s, source, [&](float logit) {
+    for_each_logit(s, source, [&](float logit, int32_t id) {
       const Weighed element = weigh(logit);
       if (element.weight == 0 || static_cast<uint32_t>(static_cast<uint64_t>(element.distance) >> high) != found) return;
-      if (collecting) push(s, logit);
+      if (collecting) push(s, logit, id);
       const uint32_t bucket = element.distance >> shift & ((1u << (high - shift)) - 1);
       if (bucket != pending_bucket && pending != 0) {
         add_to_bucket(s, pending_bucket, pending);
@@ -343,7 +351,7 @@ __device__ __forceinline__ float from_ordered(uint32_t ordered) {
 
 // The k-th largest logit of the sources, -inf if fewer than k are finite. No logit above max counts, none below floor
 // matters; floor = -inf where nothing is known.
-static __device__ __noinline__ float kth_largest(LogitShared& s, const LogitSource& source, int team, int32_t k, float max,
+static __device__ __noinline__ float kth_largest(LogitShared& s, LogitSource source, int team, int32_t k, float max,
                                                  float floor) {
   const float nothing = -__int_as_float(0x7f800000);
   const uint32_t top = ordered_bits(max);

@@ -26,6 +26,7 @@ constexpr int kMaxThreads = 1024;
 constexpr int kMaxWidth = kMaxThreads * kGroup;  // of a row in registers
 constexpr int kManyGroups = 4;                   // of a thread, when rows are many
 constexpr int kNone = 0;                         // no residual
+constexpr int kLineBytes = 128;                  // of L2
 
 struct NormParams {
   Rows x;
@@ -89,7 +90,13 @@ __global__ void __launch_bounds__(kMaxThreads / kGroups) rms_norm_kernel(const _
       if (at < width) weight[j] = fetch_whole(p.weight + at * bytes_of(p.weight_dtype), p.weight_dtype);
     }
   };
-  if (kGroups == 1) fetch_weight();  // with more of them, registers are needed for x and the residual first
+  if (kGroups == 1) {
+    fetch_weight();  // with more of them, registers are needed for x and the residual first
+    // x comes from the kernel ahead and lies in L2; the residual, written several kernels ago, need not.
+    if (kResidual != kNone && first < width && first * bytes_of(kResidual) % kLineBytes == 0) {
+      prefetch(p.residual.row(blockIdx.x) + first * bytes_of(kResidual));
+    }
+  }
   await_earlier_kernels();
 
   const char* x_row = p.x.row(blockIdx.x);

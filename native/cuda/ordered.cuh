@@ -20,20 +20,47 @@ __device__ __forceinline__ void in_lane_order(int64_t key, Apply&& apply) {
   }
 }
 
-// For the whole block: update i of count has target key_of(i), negative = none; apply(i) is called for each, in the order of
-// the list among those of equal keys. Global memory that apply writes is visible to later calls of it.
-template <typename KeyOf, typename Apply>
-__device__ __forceinline__ void in_list_order(int32_t count, KeyOf&& key_of, Apply&& apply) {
-  const int warp = static_cast<int>(threadIdx.x) / kWarpSize, threads = static_cast<int>(blockDim.x);
-  for (int64_t begin = 0; begin < count; begin += threads) {
-    const int64_t i = begin + threadIdx.x;
-    const int64_t key = i < count ? key_of(i) : -1;
-    const int64_t left = count - begin;
-    const int warps = static_cast<int>((left < threads ? left : threads) + kWarpSize - 1) / kWarpSize;
-    for (int turn = 0; turn < warps; ++turn) {
-      if (warp == turn) in_lane_order(key, [&] { apply(i); });
-      __syncthreads();
+// The last update of each target, among those that a block's threads have in hand: a hash table with open addressing.
+template <int kThreads>
+struct LastUpdates {
+  static constexpr unsigned kSlots = 2 * kThreads;
+  static constexpr unsigned long long kFree = ~0ull;
+
+  unsigned long long targets[kSlots];
+  int last[kSlots];
+
+  __device__ __forceinline__ void clear() {
+    for (unsigned slot = threadIdx.x; slot < kSlots; slot += kThreads) {
+      targets[slot] = kFree;
+      last[slot] = -1;
     }
+  }
+  // The slot of a target, which from now on knows of this thread's update.
+  __device__ __forceinline__ unsigned add(unsigned long long target) {
+    unsigned slot = static_cast<unsigned>(target * 0x9e3779b97f4a7c15ull >> 32) % kSlots;
+    for (;;) {
+      const unsigned long long found = atomicCAS(targets + slot, kFree, target);
+      if (found == kFree || found == target) break;
+      slot = (slot + 1) % kSlots;
+    }
+    atomicMax(last + slot, static_cast<int>(threadIdx.x));
+    return slot;
+  }
+};
+
+// For the whole block of kThreads threads: update i of count overwrites target_of(i), negative = none. apply(i) is called for those
+// that no later one of the list overwrites, and for some that one does, but before it. Ends with a barrier.
+template <int kThreads, typename TargetOf, typename Apply>
+__device__ __forceinline__ void apply_last(int32_t count, LastUpdates<kThreads>& updates, TargetOf&& target_of, Apply&& apply) {
+  for (int64_t begin = 0; begin < count; begin += kThreads) {
+    const int64_t i = begin + threadIdx.x;
+    const int64_t target = i < count ? target_of(i) : -1;
+    updates.clear();
+    __syncthreads();
+    const unsigned slot = target < 0 ? 0 : updates.add(static_cast<unsigned long long>(target));
+    __syncthreads();
+    if (target >= 0 && updates.last[slot] == static_cast<int>(threadIdx.x)) apply(i);
+    __syncthreads();
   }
 }
 

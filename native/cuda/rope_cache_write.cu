@@ -4,7 +4,8 @@
 // BF16 or F8_E4M3.
 // Grid: token (x), heads (y). `lanes` threads, a power of two, take a head, a thread sixteen elements of it: eight pairs to
 // turn, or sixteen elements past the rotated ones (Place). A butterfly sums the squares of a head.
-// All that a thread reads is asked for before the first of it is waited for: one trip to memory is most of a decode step's time.
+// All of q, k and v that a thread reads is asked for before the first of it is waited for: one trip to memory is most of a decode
+// step's time. Where tokens are many a thread takes two or three heads, which have the angles in common.
 // kWhole: groups of eight at multiples of 16 bytes everywhere: D, value_dim and rot multiples of 16, as models have them.
 // Else element by element, any dimension up to 256. No shared memory.
 // Bytes, with H = q heads, K = kv heads, in 16 bits: 2 D (2 H + 4 K) + 4 rot a token: q read and written, k and v read and
@@ -147,8 +148,9 @@ __device__ __forceinline__ void prefetch_weight(const NormWeight& weight, const 
 }
 
 // Where a head of K or V lies in a slot of the pool.
+template <bool kFewSlots>
 __device__ __forceinline__ char* cached_head(const RopeCacheWriteParams& p, const CachePart& part, int64_t slot, int head) {
-  const bool few_slots = p.num_slots <= UINT32_MAX;  // a division of 64 bits takes a hundred instructions
+  const bool few_slots = kFewSlots || p.num_slots <= UINT32_MAX;  // a division of 64 bits takes a hundred instructions
   const int64_t block = few_slots ? static_cast<uint32_t>(slot) / static_cast<uint32_t>(p.block_size) : slot / p.block_size;
   return part.pool + block * part.block_stride + head * part.head_stride + (slot - block * p.block_size) * part.slot_stride;
 }
@@ -159,65 +161,114 @@ __device__ __forceinline__ void round(float (&values)[kGroup]) {
   widen(pack(values, kType), kType, values);
 }
 
-template <int32_t kType, bool kWhole>
-__global__ void __launch_bounds__(kThreads) rope_cache_write_kernel(const __grid_constant__ RopeCacheWriteParams p) {
-  release_next_kernel();
-  const int thread = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
-  const int lanes = 1 << p.log_lanes, head = thread >> p.log_lanes, item = thread & (lanes - 1);
-  const bool is_q = head < p.q_heads, is_v = head >= p.q_heads + p.kv_heads;
-  const int kv_head = is_v ? head - p.q_heads - p.kv_heads : head - p.q_heads;
-  const Place at = place_of(item, is_v ? 0 : p.half, is_v ? p.value_dim : p.dim, p.interleaved);
-  const bool mine = kv_head < p.kv_heads && at.low < at.low_end;  // the others take part in the sums
-  const NormWeight norm = is_v ? NormWeight{} : is_q ? p.q_norm : p.k_norm;
-  prefetch_weight(norm, at);
-  await_earlier_kernels();
+// What a kernel knows when it is compiled. kUsual: f32 norm weights, a cache of kType with fewer than 2^32 slots, halves turned
+// against each other; with run-time dtypes a thread has three times the instructions.
+template <int32_t kType, bool kWhole, bool kUsual>
+struct Variant {
+  static __device__ int32_t norm_dtype(const NormWeight& weight) { return kUsual ? VN_DTYPE_F32 : weight.dtype; }
+  static __device__ int32_t cache_dtype(const RopeCacheWriteParams& p) { return kUsual ? kType : p.cache_dtype; }
+  static __device__ bool interleaved(const RopeCacheWriteParams& p) { return !kUsual && p.interleaved; }
+};
 
-  const int64_t token = blockIdx.x;
-  char* row = is_q ? p.q.head(token, head) : is_v ? p.v.head(token, kv_head) : p.k.head(token, kv_head);
-  Pair x{}, weight{}, table{};
-  int64_t slot = -1;
-  if (mine) {
-    x = fetch_pair<kWhole>(row, kType, at);
-    if (at.turned) {
-      const char* angles = reinterpret_cast<const char*>(p.cos_sin + token * 2 * p.half);
-      table.low = fetch_at<kWhole>(angles, VN_DTYPE_F32, item * kGroup, p.half);
-      table.high = fetch_at<kWhole>(angles, VN_DTYPE_F32, p.half + item * kGroup, 2 * p.half);
-    }
-    if (norm.data) weight = fetch_pair<kWhole>(norm.data, norm.dtype, at);
-    if (!is_q) slot = p.slots[token];
+// A thread's part of one head of q, k or v.
+struct Part {
+  __device__ Part(const RopeCacheWriteParams& p, int thread, bool interleaved)
+      : item(thread & ((1 << p.log_lanes) - 1)) {
+    const int head = thread >> p.log_lanes;
+    is_q = head < p.q_heads;
+    is_v = head >= p.q_heads + p.kv_heads;
+    index = is_q ? head : is_v ? head - p.q_heads - p.kv_heads : head - p.q_heads;
+    at = place_of(item, is_v ? 0 : p.half, is_v ? p.value_dim : p.dim, interleaved);
+    exists = (is_q || index < p.kv_heads) && at.low < at.low_end;
   }
+  __device__ NormWeight norm(const RopeCacheWriteParams& p) const {
+    return is_v ? NormWeight{} : is_q ? p.q_norm : p.k_norm;
+  }
+  __device__ char* row(const RopeCacheWriteParams& p, int64_t token) const {
+    return is_q ? p.q.head(token, index) : is_v ? p.v.head(token, index) : p.k.head(token, index);
+  }
+
+  int item, index;  // index: of the head among those of q, of k or of v
+  bool is_q, is_v;
+  bool exists;  // the others take part in the sums
+  Place at;
+};
+
+// Norm, rotation and write of one part. angles: of its pairs.
+template <int32_t kType, bool kWhole, bool kUsual>
+__device__ __forceinline__ void finish(const RopeCacheWriteParams& p, const Part& part, int64_t token, int64_t slot, Pair x,
+                                       const Pair& weight, const Pair& angles) {
+  using Is = Variant<kType, kWhole, kUsual>;
+  const Place& at = part.at;
+  const NormWeight norm = part.norm(p);
   float a[kGroup], b[kGroup];
   widen(x.low, kType, a);
   widen(x.high, kType, b);
   float squares = 0.0f;
-  if (p.q_norm.data || p.k_norm.data) squares = lanes_sum(sum_squares(b, sum_squares(a, 0.0f)), lanes);
-  if (!mine) return;
+  if (p.q_norm.data || p.k_norm.data) squares = lanes_sum(sum_squares(b, sum_squares(a, 0.0f)), 1 << p.log_lanes);
+  if (!part.exists) return;
 
   if (norm.data) {
     const float factor = inverse_rms(squares, p.inverse_dim, p.eps);
     float weights[kGroup];
-    widen(weight.low, norm.dtype, weights);
+    widen(weight.low, Is::norm_dtype(norm), weights);
     scale(a, factor, weights, p.offset);
-    widen(weight.high, norm.dtype, weights);
+    widen(weight.high, Is::norm_dtype(norm), weights);
     scale(b, factor, weights, p.offset);
     round<kType>(a);
     round<kType>(b);
   }
   if (at.turned) {
     float cosine[kGroup], sine[kGroup];
-    widen(table.low, VN_DTYPE_F32, cosine);
-    widen(table.high, VN_DTYPE_F32, sine);
-    turn_pairs(p.interleaved, a, b, cosine, sine);
+    widen(angles.low, VN_DTYPE_F32, cosine);
+    widen(angles.high, VN_DTYPE_F32, sine);
+    turn_pairs(Is::interleaved(p), a, b, cosine, sine);
   }
   if (norm.data || at.turned) x = {pack(a, kType), pack(b, kType)};
-  if (is_q) {
+  if (part.is_q) {
+    char* row = part.row(p, token);
     place_at<kWhole>(row, kType, at.low, at.low_end, x.low);
     place_at<kWhole>(row, kType, at.high, at.high_end, x.high);
   } else if (slot >= 0 && slot < p.num_slots) {
-    const CachePart& part = is_v ? p.values : p.keys;
-    char* cached = cached_head(p, part, slot, kv_head);
-    store<kType, kWhole>(cached, p.cache_dtype, part.scale, at.low, at.low_end, x.low);
-    store<kType, kWhole>(cached, p.cache_dtype, part.scale, at.high, at.high_end, x.high);
+    const CachePart& pool = part.is_v ? p.values : p.keys;
+    char* cached = cached_head<kUsual>(p, pool, slot, part.index);
+    store<kType, kWhole>(cached, Is::cache_dtype(p), pool.scale, at.low, at.low_end, x.low);
+    store<kType, kWhole>(cached, Is::cache_dtype(p), pool.scale, at.high, at.high_end, x.high);
+  }
+}
+
+template <int32_t kType, bool kWhole, bool kUsual, int kHeads>
+__global__ void __launch_bounds__(kThreads) rope_cache_write_kernel(const __grid_constant__ RopeCacheWriteParams p) {
+  using Is = Variant<kType, kWhole, kUsual>;
+  release_next_kernel();
+  const auto part_of = [&](int j) {
+    return Part(p, (static_cast<int>(blockIdx.y) * kHeads + j) * kThreads + static_cast<int>(threadIdx.x), Is::interleaved(p));
+  };
+  const Part first = part_of(0);
+  prefetch_weight(first.norm(p), first.at);
+  await_earlier_kernels();
+
+  const int64_t token = blockIdx.x;
+  const int64_t slot = p.slots[token];
+  Pair x[kHeads] = {}, angles{};
+#pragma unroll
+  for (int j = 0; j < kHeads; ++j) {
+    const Part part = part_of(j);
+    if (part.exists) x[j] = fetch_pair<kWhole>(part.row(p, token), kType, part.at);
+  }
+  // All heads of a thread turn by the same angles.
+  if (first.at.turned) {
+    const char* table = reinterpret_cast<const char*>(p.cos_sin + token * 2 * p.half);
+    angles.low = fetch_at<kWhole>(table, VN_DTYPE_F32, first.item * kGroup, p.half);
+    angles.high = fetch_at<kWhole>(table, VN_DTYPE_F32, p.half + first.item * kGroup, 2 * p.half);
+  }
+#pragma unroll
+  for (int j = 0; j < kHeads; ++j) {
+    const Part part = part_of(j);
+    const NormWeight norm = part.norm(p);
+    Pair weight{};
+    if (part.exists && norm.data) weight = fetch_pair<kWhole>(norm.data, Is::norm_dtype(norm), part.at);
+    finish<kType, kWhole, kUsual>(p, part, token, slot, x[j], weight, angles);
   }
 }
 
@@ -245,10 +296,26 @@ int items_of(int half, int dim) {
   return static_cast<int>(ceil_div(half, kGroup) + ceil_div(dim - 2 * half, 2 * kGroup));
 }
 
+bool is_usual(const RopeCacheWriteParams& p) {
+  const auto f32 = [](const NormWeight& weight) { return !weight.data || weight.dtype == VN_DTYPE_F32; };
+  return f32(p.q_norm) && f32(p.k_norm) && p.cache_dtype == p.q.dtype && !p.interleaved && p.num_slots <= UINT32_MAX;
+}
+
+template <int32_t kType, bool kWhole, bool kUsual, int kHeads>
+void launch(const Stream& stream, const RopeCacheWriteParams& p, int64_t tokens, int64_t passes) {
+  const dim3 grid(grid_x("rope_cache_write", tokens), static_cast<unsigned>(passes / kHeads));
+  launch_overlapped("rope_cache_write: launch", stream, rope_cache_write_kernel<kType, kWhole, kUsual, kHeads>, grid, kThreads, p);
+}
+
+// passes: how often a block's threads are as many as a token needs.
 template <int32_t kType>
-void launch_typed(const Stream& stream, const RopeCacheWriteParams& p, dim3 grid, bool whole) {
-  const auto kernel = whole ? rope_cache_write_kernel<kType, true> : rope_cache_write_kernel<kType, false>;
-  launch_overlapped("rope_cache_write: launch", stream, kernel, grid, kThreads, p);
+void launch_typed(const Stream& stream, const RopeCacheWriteParams& p, int64_t tokens, int64_t passes) {
+  if (!all_whole(p)) return launch<kType, false, false, 1>(stream, p, tokens, passes);
+  if (!is_usual(p)) return launch<kType, true, false, 1>(stream, p, tokens, passes);
+  const bool many = tokens * passes >= 16 * int64_t{stream.device.state->sms};
+  if (many && passes % 3 == 0) return launch<kType, true, true, 3>(stream, p, tokens, passes);
+  if (many && passes % 2 == 0) return launch<kType, true, true, 2>(stream, p, tokens, passes);
+  launch<kType, true, true, 1>(stream, p, tokens, passes);
 }
 
 }  // namespace
@@ -283,14 +350,12 @@ void rope_cache_write(const Stream& stream, const vn_rope_cache_write_params& pa
 
   const int items = std::max(items_of(p.half, p.dim), items_of(0, p.value_dim));
   p.log_lanes = std::bit_width(static_cast<unsigned>(items - 1));
-  const int64_t blocks = ceil_div((p.q_heads + 2 * int64_t{p.kv_heads}) << p.log_lanes, kThreads);
-  if (blocks > kMaxGridY) fail(VN_UNSUPPORTED, "rope_cache_write: %d q heads are too many", p.q_heads);
-  const dim3 grid(grid_x("rope_cache_write", tokens), static_cast<unsigned>(blocks));
-  const bool whole = all_whole(p);
+  const int64_t passes = ceil_div((p.q_heads + 2 * int64_t{p.kv_heads}) << p.log_lanes, kThreads);
+  if (passes > kMaxGridY) fail(VN_UNSUPPORTED, "rope_cache_write: %d q heads are too many", p.q_heads);
   switch (params.q.dtype) {
-    case VN_DTYPE_F32: return launch_typed<VN_DTYPE_F32>(stream, p, grid, whole);
-    case VN_DTYPE_F16: return launch_typed<VN_DTYPE_F16>(stream, p, grid, whole);
-    default: return launch_typed<VN_DTYPE_BF16>(stream, p, grid, whole);
+    case VN_DTYPE_F32: return launch_typed<VN_DTYPE_F32>(stream, p, tokens, passes);
+    case VN_DTYPE_F16: return launch_typed<VN_DTYPE_F16>(stream, p, tokens, passes);
+    default: return launch_typed<VN_DTYPE_BF16>(stream, p, tokens, passes);
   }
 }
 

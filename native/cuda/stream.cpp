@@ -2,13 +2,16 @@
 
 #include <memory>
 
+#include "cuda/attention.h"
 #include "cuda/check.h"
 #include "cuda/context.h"
+#include "cuda/stream_counters.h"
 
 namespace vn::cuda {
 
 Stream* stream_create(const Device& device, int32_t, void* foreign) {
-  auto stream = std::make_unique<Stream>(device, static_cast<cudaStream_t>(foreign), foreign != nullptr);
+  uint32_t* const counters = device.state->counters->take(decode_arrivals(device.state->sms));
+  auto stream = std::make_unique<Stream>(device, static_cast<cudaStream_t>(foreign), foreign != nullptr, counters);
   if (!foreign) {
     check(cudaStreamCreateWithFlags(&stream->handle, cudaStreamNonBlocking),
           "stream_create: cudaStreamCreateWithFlags");

@@ -13,6 +13,7 @@ struct Stream {
   Device device;
   cudaStream_t handle;
   bool foreign;  // the application's: never destroyed here
+  uint32_t* counters;  // stream_counters.h, of split-KV attention
 };
 
 struct Event {

@@ -288,6 +288,9 @@ void bench_block_copy(int32_t pairs) {
 void bench_all() {
   constexpr Heads kLlama = {32, 8, 128};  // Llama-3.1-8B, Qwen3-8B
   for (const int rows : {1, 8, 32, 128, 256}) bench_attention("decode", kLlama, rows_of(rows, 1, 2048));
+  for (const int length : {256, 512, 576, 600, 640, 1024}) {
+    for (const int rows : {1, 32, 128}) bench_attention("decode_" + std::to_string(length), kLlama, rows_of(rows, 1, length));
+  }
   bench_attention("decode_short", kLlama, rows_of(1, 1, 128));
   bench_attention("decode_short", kLlama, rows_of(32, 1, 128));
   bench_attention("decode_short", kLlama, rows_of(256, 1, 256));

@@ -2,18 +2,19 @@
 // edits, counts and penalties bit for bit; log-probabilities within 1e-6, their ids and ranks exactly.
 #include <algorithm>
 #include <cstdio>
-#include <limits>
 #include <random>
 #include <string>
 
 #include "parity_support.h"
+#include "sampling_support.h"
 
 namespace {
 
 using namespace parity;
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+using vn_test::kInf;
+using vn_test::kNan;
+using vn_test::sampling;
 
 class SampleParity : public parity::Test {};
 class LogitsParity : public parity::Test {};
@@ -42,24 +43,13 @@ std::vector<float> logits_of(Kind kind, int64_t vocab, uint32_t seed) {
   return out;
 }
 
-vn_sampling_row setting(float temperature, int32_t top_k, float top_p, float min_p, uint64_t seed) {
-  vn_sampling_row row{};
-  row.seed = seed;
-  row.temperature = temperature;
-  row.top_k = top_k;
-  row.top_p = top_p;
-  row.min_p = min_p;
-  row.count_slot = -1;
-  return row;
-}
-
 std::vector<vn_sampling_row> settings() {
   std::vector<vn_sampling_row> rows;
   for (const float temperature : {0.0f, 0.01f, 0.7f, 1.0f, 2.0f, kInf}) {
     for (const int32_t top_k : {0, 1, 2, 50, 1000, 2048, 2049, 20000, 1 << 24}) {
       for (const float top_p : {0.0f, 1e-6f, 0.3f, 0.9f, 0.999f, 1.0f}) {
         for (const float min_p : {0.0f, 0.05f, 1.0f}) {
-          rows.push_back(setting(temperature, top_k, top_p, min_p, rows.size() * 0x9E3779B97F4A7C15u));
+          rows.push_back(sampling(temperature, top_k, top_p, min_p, rows.size() * 0x9E3779B97F4A7C15u));
         }
       }
     }
@@ -211,7 +201,7 @@ TEST_F(SampleParity, GreedyTakesTheLowestIdAmongEquals) {
     for (const int64_t rows : {1, 40, 150}) {
       for (const int64_t stride : {vocab, vocab + 1, (vocab + 7) / 4 * 4}) {
         if (rows * stride > 7000000 && stride != vocab) continue;
-        Sampler sampler(rows, vocab, stride, {setting(0, 0, 0, 0, 1)});
+        Sampler sampler(rows, vocab, stride, {sampling(0, 0, 0, 0, 1)});
         for (const Kind kind : {Kind::kNormal, Kind::kTied, Kind::kEqual, Kind::kTwoLevels, Kind::kFewLeft}) {
           sampler.fill(logits_of(kind, vocab, 3));
           sampler.upload();
@@ -226,13 +216,13 @@ TEST_F(SampleParity, GreedyTakesTheLowestIdAmongEquals) {
 TEST_F(SampleParity, BadRowsAreFlaggedAndOthersUnharmed) {
   for (const int64_t vocab : parity::sizes({1, 3, 40, 1100, 50001})) {
     constexpr int64_t kRows = 12;
-    std::vector<vn_sampling_row> state(kRows, setting(1, 0, 0, 0, 5));
-    state[1] = state[6] = setting(0, 0, 0, 0, 5);
-    state[2] = setting(1, 2, 0.5f, 0, 5);
-    state[7] = setting(kNan, -4, kNan, kNan, 5);
-    state[8] = setting(-1, 7, 2, -3, 5);
-    state[9] = setting(1, -4, -0.5f, kNan, 5);
-    state[10] = setting(1e-6f, 7, 0.5f, 0.5f, 5);
+    std::vector<vn_sampling_row> state(kRows, sampling(1, 0, 0, 0, 5));
+    state[1] = state[6] = sampling(0, 0, 0, 0, 5);
+    state[2] = sampling(1, 2, 0.5f, 0, 5);
+    state[7] = sampling(kNan, -4, kNan, kNan, 5);
+    state[8] = sampling(-1, 7, 2, -3, 5);
+    state[9] = sampling(1, -4, -0.5f, kNan, 5);
+    state[10] = sampling(1e-6f, 7, 0.5f, 0.5f, 5);
     Sampler sampler(kRows, vocab, vocab, state);
     sampler.fill(logits_of(Kind::kNormal, vocab, 9));
     sampler.row(0)[vocab - 1] = kNan;
@@ -248,7 +238,7 @@ TEST_F(SampleParity, BadRowsAreFlaggedAndOthersUnharmed) {
 }
 
 TEST_F(SampleParity, AnEmptyBatch) {
-  Sampler sampler(0, 100, 100, {setting(1, 0, 0, 0, 1)});
+  Sampler sampler(0, 100, 100, {sampling(1, 0, 0, 0, 1)});
   sampler.compare("no rows", 0);
 }
 

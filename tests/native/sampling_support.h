@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "core/fixed_exp.h"
 #include "cpu_device.h"
 #include "vllm_native.h"
 
@@ -47,6 +48,16 @@ inline vn_sampling_row sampling(float temperature, int32_t top_k = 0, float top_
   row.min_p = min_p;
   row.count_slot = -1;
   return row;
+}
+
+// A logit <= 0 that has just this mass at temperature 1 beside a largest logit of 0.
+inline float logit_of_mass(float mass) {
+  const float scale = vn::mass_scale(1.0f);
+  float logit = std::log(mass / vn::kMassOne);
+  while (vn::raw_mass(logit, 0, scale) < mass) logit = std::nextafter(logit, 0.0f);
+  while (vn::raw_mass(logit, 0, scale) > mass) logit = std::nextafter(logit, -kInf);
+  EXPECT_EQ(mass, vn::raw_mass(logit, 0, scale));
+  return logit;
 }
 
 struct Sampled {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <set>
 
 #include "core/fixed_exp.h"
 #include "core/philox.h"
@@ -91,6 +92,22 @@ TEST(Sampling, MassIsAccurate) {
   }
 }
 
+// With a scale of 1 nothing but the polynomial rounds: every float of an octave, then a sweep down to where masses end.
+TEST(Sampling, PowersOfTwoAreWithinOneUnitInTheLastPlace) {
+  double worst = 0;
+  const auto check = [&](float x) {
+    const float mass = vn::raw_mass(x, 0, 1);
+    const double unit = std::nextafter(mass, kInf) - mass;
+    worst = std::max(worst, std::fabs(mass - std::exp2(static_cast<double>(x)) * 0x1p39) / unit);
+  };
+  for (float x = -1; x < -0.5f; x = std::nextafter(x, 0.0f)) check(x);
+  for (float x = -0.5f; x < -1e-9f; x *= 0.999997f) check(x);
+  for (float x = -1; x > -40; x -= 0.0000373f) check(x);
+  EXPECT_LT(worst, 1);
+  EXPECT_EQ(0x1p38f, vn::raw_mass(-1, 0, 1));
+  EXPECT_EQ(1, vn::raw_mass(-39, 0, 1));
+}
+
 TEST(Sampling, IdsMatchSortedReference) {
   Cpu cpu;
   const auto rows = variants();
@@ -137,9 +154,9 @@ TEST(Sampling, LargeVocabularyMatchesReferenceWithAnyThreads) {
   }
 }
 
-TEST(Sampling, SameAloneInBatchAndInAnyOrder) {
-  Cpu cpu;
-  constexpr int64_t kVocab = 3001, kStride = 3050;
+TEST(Sampling, SameAloneInBatchInAnyOrderAndOnAnyDevice) {
+  Cpu cpu(1);
+  constexpr int64_t kVocab = 5001, kStride = 5050;  // 64 rows are more than one thread does alone
   constexpr int32_t kRows = 64;
   const auto logits = normal_logits(kRows * kStride, 11, 2.5f);
   auto rows = variants();
@@ -152,17 +169,34 @@ TEST(Sampling, SameAloneInBatchAndInAnyOrder) {
     expected[static_cast<size_t>(r)] =
         run_sample(cpu, logits.data() + r * kStride, kVocab, kStride, {0, r, 40 + r, 0}, rows).ids[0];
   }
-  for (int trial = 0; trial < 5; ++trial) {
+  struct {
+    int threads, isa;
+  } constexpr kDevices[] = {{1, 1}, {2, 1}, {5, 2}, {16, 3}, {3, 0}};  // scalar, AVX2, AVX-512, the best
+  for (const auto& d : kDevices) {
+    Cpu several(d.threads, d.isa);
     std::vector<float> batch;
     std::vector<int32_t> sample_rows;
     for (const int32_t r : order) {
       batch.insert(batch.end(), logits.begin() + r * kStride, logits.begin() + (r + 1) * kStride);
       sample_rows.insert(sample_rows.end(), {0, r, 40 + r, 0});
     }
-    const Sampled out = run_sample(cpu, batch.data(), kVocab, kStride, sample_rows, rows);
+    const Sampled out = run_sample(several, batch.data(), kVocab, kStride, sample_rows, rows);
     for (size_t i = 0; i < order.size(); ++i) EXPECT_EQ(expected[static_cast<size_t>(order[i])], out.ids[i]) << "row " << order[i];
     std::shuffle(order.begin(), order.end(), random);
   }
+}
+
+// A target that masses reach to the unit: 2^39 and four times 2^37 are 2^40.
+TEST(Sampling, TopPStopsWhereItsTargetIsReached) {
+  Cpu cpu;
+  const float quarter = logit_of_mass(0x1p37f);
+  const std::vector<float> logits = {quarter, quarter, 0, quarter, -kInf, quarter};
+  const auto drawn = [&](float top_p) {
+    const auto ids = draw_many(cpu, logits, sampling(1, 0, top_p), 300, 100);
+    return std::set<int32_t>(ids.begin(), ids.end());
+  };
+  EXPECT_EQ((std::set<int32_t>{2}), drawn(0.5f));
+  EXPECT_EQ((std::set<int32_t>{0, 1, 2, 3, 5}), drawn(std::nextafter(0.5f, 1.0f))) << "equal tokens stay together";
 }
 
 TEST(Sampling, SeedAndPositionChangeTheDraw) {

@@ -23,7 +23,7 @@ public sealed record SamplingParams
     /// <summary>0..2; 0 is greedy.</summary>
     public float Temperature { get; init; } = 1;
 
-    /// <summary>Smallest set of most likely tokens whose probability reaches this; (0, 1], 1 = off.</summary>
+    /// <summary>Smallest set of most likely tokens whose probability reaches this, ties with its last included; (0, 1], 1 = off.</summary>
     public float TopP { get; init; } = 1;
 
     /// <summary>Only the k most likely tokens, ties at the k-th included; 0 or -1 = off.</summary>
