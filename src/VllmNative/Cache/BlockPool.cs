@@ -98,6 +98,9 @@ internal sealed class BlockPool
         }
     }
 
+    /// <summary>A sequence is released: the blocks that come next belong to it, the last one first.</summary>
+    internal void BeginChain() => _cached.BeginChain();
+
     /// <summary>Takes one owner off; the last one leaves the block cached if the index knows it, free otherwise.</summary>
     /// <param name="block">The block.</param>
     /// <param name="chainBlocks">Blocks of the sequence that it was part of.</param>

@@ -149,6 +149,7 @@ internal sealed class KvCacheManager
     internal void Free(Request request)
     {
         int chain = request.BlockCount;
+        _pool.BeginChain();
         while (request.BlockCount > 0)
         {
             _pool.Release(request.Blocks[--request.BlockCount], chain);

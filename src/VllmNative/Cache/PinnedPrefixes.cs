@@ -65,6 +65,7 @@ internal sealed class PinnedPrefixes(BlockPool pool)
         int[] blocks = _pins[index].Blocks;
         _pins.RemoveAt(index);
         Count -= blocks.Length;
+        pool.BeginChain();
         for (int i = blocks.Length - 1; i >= 0; i--)
         {
             pool.Release(blocks[i], blocks.Length);

@@ -10,6 +10,7 @@ internal static class TokenHash
 {
     private const ulong First = 0x9E3779B97F4A7C15;
     private const ulong Second = 0xBF58476D1CE4E5B9;
+    private const ulong Third = 0xD6E8FEB86659FD93;
 
     /// <summary>The hash of a block's tokens.</summary>
     internal static ulong Of(ReadOnlySpan<int> tokens)
@@ -35,7 +36,7 @@ internal static class TokenHash
             b = Mix(b ^ (uint)tokens[^1], Second);
         }
 
-        return Mix(a ^ First, b ^ Second);
+        return Mix(a ^ Third, b);
     }
 
     /// <summary>The hash of a block behind a certain other one.</summary>

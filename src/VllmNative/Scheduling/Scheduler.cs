@@ -182,7 +182,7 @@ internal sealed class Scheduler
 
         if (failed)
         {
-            Taint(request, request.BorrowedBlocks);
+            Taint([request]);
         }
         else if (!request.Retracted && !request.InTransfer && request.BlockCount > 0)
         {
@@ -214,12 +214,13 @@ internal sealed class Scheduler
     /// <summary>A step failed as a whole: nobody may build on what it computed or copied.</summary>
     internal void StepFailed(StepPlan plan)
     {
-        for (int i = 0; i < plan.Rows.Count; i++)
+        var failed = new Request[plan.Rows.Count];
+        for (int i = 0; i < failed.Length; i++)
         {
-            Request request = RequestAt(plan.Rows[i].Row);
-            Taint(request, request.BorrowedBlocks);
+            failed[i] = RequestAt(plan.Rows[i].Row);
         }
 
+        Taint(failed);
         _transfers.Fail(plan.StepId);
         if (plan.Rows.Count == 0 && plan.BlockCopies.Count > 0)
         {
@@ -398,6 +399,15 @@ internal sealed class Scheduler
                 _preemption.Preempt(request, plan);
             }
         }
+    }
+
+    // These fail themselves: they are not planned again because others built on the same blocks.
+    private void Taint(Request[] failed)
+    {
+        Request[] added = [.. failed.Where(request => !request.Retracted)];
+        Array.ForEach(added, request => request.Retracted = true);
+        Array.ForEach(failed, request => Taint(request, request.BorrowedBlocks));
+        Array.ForEach(added, request => request.Retracted = false);
     }
 
     // What the request computed from this block on is wrong or unknown: nobody finds it any more, and whoever built on it is

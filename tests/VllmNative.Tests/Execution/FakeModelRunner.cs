@@ -56,6 +56,9 @@ internal sealed class FakeModelRunner : IModelRunner
     /// <summary>How many steps later a swap has happened.</summary>
     internal Func<int> SwapLag { get; set; } = () => 1;
 
+    /// <summary>Whether a step that fails leaves its block copies undone, the worst that can happen.</summary>
+    internal bool LosesCopiesOfFailedSteps { get; set; }
+
     internal int StepsInFlight => _inFlight.Count;
 
     internal int MostStepsInFlight { get; private set; }
@@ -85,14 +88,21 @@ internal sealed class FakeModelRunner : IModelRunner
             }
         }
 
+        var flight = new Flight(plan, result, Fingerprint(plan), FailStep(plan));
         foreach (BlockCopy copy in plan.BlockCopies.Span)
         {
             CheckFree(copy.Destination);
             Check(!plan.BlockCopies.Span.ToArray().Any(other => other.Destination == copy.Source), $"block {copy.Source} is read and written by the copies of a step");
-            Array.Copy(_kv, copy.Source * _blockSize, _kv, copy.Destination * _blockSize, _blockSize);
+            if (flight.Failure is null || !LosesCopiesOfFailedSteps)
+            {
+                Array.Copy(_kv, copy.Source * _blockSize, _kv, copy.Destination * _blockSize, _blockSize);
+            }
+            else
+            {
+                Array.Fill(_kv, Poison, copy.Destination * _blockSize, _blockSize);
+            }
         }
 
-        var flight = new Flight(plan, result, Fingerprint(plan), FailStep(plan));
         CheckRows(flight);
         foreach (BlockSwap swap in plan.BlockSwaps.Span)
         {

@@ -2,7 +2,7 @@ namespace VllmNative.Cache.Eviction;
 
 /// <summary>
 /// Which of the cached blocks that nobody owns gives way first. A sequence's last blocks must not outlive its first ones: they
-/// can only be found through them. Owners are released last block first, so it is enough that equals leave as they came.
+/// can only be found through them. A sequence is released last block first, and no block is worth less than those behind it.
 /// </summary>
 internal abstract class EvictionOrder
 {
@@ -10,6 +10,11 @@ internal abstract class EvictionOrder
 
     /// <summary>The block that gives way next; -1 when there is none.</summary>
     internal abstract int First { get; }
+
+    /// <summary>A sequence is released: the blocks that are added next belong to it, the last one first.</summary>
+    internal virtual void BeginChain()
+    {
+    }
 
     /// <summary>A cached block has lost its last owner.</summary>
     /// <param name="block">The block.</param>

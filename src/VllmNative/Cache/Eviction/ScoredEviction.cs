@@ -5,11 +5,20 @@ internal abstract class ScoredEviction(int blocks) : EvictionOrder
 {
     private readonly BlockHeap _heap = new(blocks);
 
+    // What the blocks behind the next one are worth.
+    private double _behind = double.NegativeInfinity;
+
     internal sealed override int Count => _heap.Count;
 
     internal sealed override int First => _heap.First;
 
-    internal sealed override void Add(int block, int chainBlocks) => _heap.Add(block, ScoreOf(block, chainBlocks));
+    internal sealed override void BeginChain() => _behind = double.NegativeInfinity;
+
+    internal sealed override void Add(int block, int chainBlocks)
+    {
+        _behind = Math.Max(_behind, ScoreOf(block, chainBlocks));
+        _heap.Add(block, _behind);
+    }
 
     internal sealed override void AddFirst(int block) => _heap.AddFirst(block);
 

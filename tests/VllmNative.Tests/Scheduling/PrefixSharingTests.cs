@@ -1,0 +1,167 @@
+using VllmNative.Requests;
+using VllmNative.Scheduling;
+using VllmNative.Steps;
+using VllmNative.Tests.Execution;
+using Xunit;
+
+namespace VllmNative.Tests.Scheduling;
+
+/// <summary>Requests that share blocks: when they may, what failures do to them, and that writers get copies.</summary>
+public sealed class PrefixSharingTests
+{
+    [Fact]
+    public void Requests_of_one_step_share_what_the_step_fills()
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true);
+        int[] prompt = FakeLanguage.Prompt(1, 12);
+        Request[] requests = [harness.Add(prompt, 4), harness.Add(prompt, 4)];
+        StepPlan plan = harness.Submit()!;
+        // One token is left to compute, so the last block is not shared.
+        Assert.Equal((12, 4), (plan.Rows[0].QueryLength, plan.Rows[1].QueryLength));
+        Assert.Equal(requests[0].Blocks[..2], requests[1].Blocks[..2]);
+        Assert.NotEqual(requests[0].Blocks[2], requests[1].Blocks[2]);
+        harness.Drain();
+        Assert.All(requests, request => Assert.Equal(FakeLanguage.Complete(prompt, 4, 0, []).Ids, SchedulerHarness.OutputOf(request)));
+        Assert.Equal((0, 8), (requests[0].CachedTokens, requests[1].CachedTokens));
+    }
+
+    [Fact]
+    public void Whoever_built_on_a_step_that_failed_is_planned_again()
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true, stepsInFlight: 2);
+        int[] prompt = FakeLanguage.Prompt(1, 12);
+        harness.Device.FailStep = plan => plan.StepId == 1 ? new InvalidOperationException("planned") : null;
+        Request failing = harness.Add(prompt, 4);
+        harness.Submit();
+        Request follower = harness.Add(prompt, 4);
+        harness.Submit();
+        Assert.Equal(8, follower.CachedTokens);
+        harness.Drain();
+        Assert.Equal(FinishReason.Error, SchedulerHarness.StateOf(failing).Finish);
+        Assert.Equal(FakeLanguage.Complete(prompt, 4, 0, []).Ids, SchedulerHarness.OutputOf(follower));
+        // What the failed step filled is not found any more, until the follower has computed it anew.
+        Request late = harness.Add(prompt, 1);
+        harness.Drain();
+        Assert.Equal(8, late.CachedTokens);
+    }
+
+    [Fact]
+    public void A_row_that_is_not_a_number_takes_its_blocks_out_of_the_cache()
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true);
+        int[] prompt = FakeLanguage.Prompt(1, 12);
+        harness.Device.FailRow = (plan, row) => plan.StepId == 1 && row == 0 ? RowStatus.NotANumber : RowStatus.Ok;
+        Request failing = harness.Add(prompt, 4);
+        Request follower = harness.Add(prompt, 4);
+        harness.Drain();
+        Assert.Equal(FinishReason.Error, SchedulerHarness.StateOf(failing).Finish);
+        Assert.Equal(FakeLanguage.Complete(prompt, 4, 0, []).Ids, SchedulerHarness.OutputOf(follower));
+    }
+
+    [Fact]
+    public void A_fork_copies_the_block_that_it_writes_to()
+    {
+        using var harness = new SchedulerHarness();
+        Request parent = harness.Add(FakeLanguage.Prompt(1, 6), 8);
+        harness.Step();
+        Request fork = harness.Fork(parent, maxTokens: 5, extraToken: 9);
+        Assert.Equal(parent.Blocks[..2], fork.Blocks[..2]);
+        StepPlan plan = harness.Submit()!;
+        // Both write behind token 6 of the second block: the parent first, into a copy; the fork is its only owner then.
+        Assert.Equal(1, plan.BlockCopies.Count);
+        Assert.NotEqual(parent.Blocks[1], fork.Blocks[1]);
+        Assert.Equal(parent.Blocks[0], fork.Blocks[0]);
+        harness.Drain();
+        Assert.Equal(FakeLanguage.Complete(parent.Tokens.Span[..6], 8, 0, []).Ids, SchedulerHarness.OutputOf(parent));
+        Assert.Equal(FakeLanguage.Complete(fork.Tokens.Span[..fork.PromptLength], 5, 0, []).Ids, SchedulerHarness.OutputOf(fork));
+    }
+
+    [Fact]
+    public void A_pinned_prefix_survives_pressure_until_its_time_is_up()
+    {
+        using var harness = new SchedulerHarness(numBlocks: 17, prefixCaching: true);
+        int[] prompt = FakeLanguage.Prompt(1, 17);
+        Request first = harness.Add(prompt, 1);
+        harness.Drain();
+        Assert.Equal(16, harness.PinPrefix(first, until: 100));
+        Flood(harness);
+        Request again = harness.Add(prompt, 1);
+        harness.Drain();
+        Assert.Equal(16, again.CachedTokens);
+        harness.Scheduler.ExpirePins(99);
+        Assert.Equal(4, harness.Scheduler.Pins.Count);
+        harness.Scheduler.ExpirePins(100);
+        Assert.Equal((0, 0), (harness.Scheduler.Pins.Count, harness.Pool.Used));
+        Flood(harness);
+        Request late = harness.Add(prompt, 1);
+        harness.Drain();
+        Assert.Equal(0, late.CachedTokens);
+    }
+
+    [Fact]
+    public void Compaction_brings_a_request_s_blocks_together()
+    {
+        using var harness = new SchedulerHarness(numBlocks: 33, maxSeqs: 4);
+        Request[] requests = [.. Enumerable.Range(0, 4).Select(_ => harness.Add(promptLength: 2, maxTokens: 25))];
+        // They grow in turns, so that their blocks lie in turns.
+        for (int step = 0; step < 14; step++)
+        {
+            harness.Step();
+        }
+
+        Assert.Equal(4, requests[0].BlockCount);
+        Assert.True(RunsOf(requests) > 8, $"{RunsOf(requests)} runs");
+        Assert.True(harness.Defragment() > 0);
+        Assert.Equal(4, RunsOf(requests));
+        Assert.Equal(0, harness.Defragment());
+        harness.Drain();
+        Assert.All(requests, request => Assert.Equal(FakeLanguage.Complete(request.Tokens.Span[..2], 25, 0, []).Ids, SchedulerHarness.OutputOf(request)));
+    }
+
+    [Fact]
+    public void Blocks_whose_move_failed_are_computed_again()
+    {
+        using var harness = new SchedulerHarness(numBlocks: 33, maxSeqs: 4, prefixCaching: true);
+        Request[] requests = [.. Enumerable.Range(0, 4).Select(_ => harness.Add(promptLength: 2, maxTokens: 25))];
+        for (int step = 0; step < 14; step++)
+        {
+            harness.Step();
+        }
+
+        harness.Device.FailStep = plan => plan.Rows.Count == 0 ? new InvalidOperationException("planned") : null;
+        harness.Device.LosesCopiesOfFailedSteps = true;
+        Assert.True(harness.Defragment() > 0);
+        harness.Drain();
+        Assert.All(requests, request => Assert.Equal(FakeLanguage.Complete(request.Tokens.Span[..2], 25, 0, []).Ids, SchedulerHarness.OutputOf(request)));
+        Assert.All(requests, request => Assert.Equal(FinishReason.Length, SchedulerHarness.StateOf(request).Finish));
+    }
+
+    [Fact]
+    public void A_static_batch_runs_to_its_end_before_the_next_begins()
+    {
+        // 32 blocks of 4 tokens: two rows of 64 tokens.
+        using var harness = new SchedulerHarness(numBlocks: 33, maxSeqs: 4, staticRowTokens: 64);
+        Request[] requests = [.. new[] { 2, 9, 3, 4 }.Select(maxTokens => harness.Add(promptLength: 3, maxTokens))];
+        while (requests[1].Status != RequestStatus.Finished)
+        {
+            Assert.All(requests[2..], request => Assert.Equal(RequestStatus.Waiting, request.Status));
+            harness.Turn();
+        }
+
+        harness.Turn();
+        Assert.All(requests[2..], request => Assert.Equal(RequestStatus.Running, request.Status));
+        harness.Drain();
+    }
+
+    private static int RunsOf(Request[] requests) => VllmNative.Cache.Defragmenter.RunsOf(requests);
+
+    private static void Flood(SchedulerHarness harness)
+    {
+        for (int i = 0; i < 6; i++)
+        {
+            harness.Add(FakeLanguage.Prompt(100 + i, 30), 2);
+        }
+
+        harness.Drain();
+    }
+}
