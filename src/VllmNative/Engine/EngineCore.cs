@@ -3,6 +3,7 @@ using VllmNative.Cache;
 using VllmNative.Diagnostics;
 using VllmNative.Execution;
 using VllmNative.Outputs;
+using VllmNative.Recording;
 using VllmNative.Requests;
 using VllmNative.Scheduling;
 using VllmNative.Steps;
@@ -29,6 +30,7 @@ internal sealed class EngineCore : IDisposable
     private readonly long[] _submitted;
     private readonly List<Request> _admitted;
     private readonly LoopMeters? _meters;
+    private readonly EngineRecorder? _recorder;
     private readonly TimeSpan _stepTimeout;
     private readonly long _started = TimeProvider.System.GetTimestamp();
     private int _oldest;
@@ -44,15 +46,23 @@ internal sealed class EngineCore : IDisposable
     private int _peakBlocks;
     private long _steps;
 
-    internal EngineCore(Scheduler scheduler, BlockPool pool, IModelRunner runner, SchedulerLimits limits, TimeSpan? stepTimeout = null, LoopMeters? meters = null)
+    internal EngineCore(
+        Scheduler scheduler,
+        BlockPool pool,
+        IModelRunner runner,
+        SchedulerLimits limits,
+        TimeSpan? stepTimeout = null,
+        LoopMeters? meters = null,
+        EngineRecorder? recorder = null)
     {
         _scheduler = scheduler;
         _pool = pool;
         _runner = runner;
         _meters = meters;
+        _recorder = recorder;
         _stepTimeout = stepTimeout ?? Timeout.InfiniteTimeSpan;
         _admitted = new List<Request>(limits.MaxNumSeqs);
-        _committer = new StepCommitter(scheduler, _pump);
+        _committer = new StepCommitter(scheduler, _pump, recorder);
         _plans = new StepPlan[runner.MaxStepsInFlight];
         _results = new StepResult[runner.MaxStepsInFlight];
         _submitted = new long[runner.MaxStepsInFlight];
@@ -74,6 +84,8 @@ internal sealed class EngineCore : IDisposable
     internal int PeakBlocks => Volatile.Read(ref _peakBlocks);
 
     internal Scheduler Scheduler => _scheduler;
+
+    internal EngineRecorder? Recorder => _recorder;
 
     /// <summary>How often a request lost its blocks so far.</summary>
     internal long Preemptions => _scheduler.Preemptions;
@@ -142,6 +154,7 @@ internal sealed class EngineCore : IDisposable
         _thread.Join();
         _runner.Dispose();
         _pump.Dispose();
+        _recorder?.Dispose();
     }
 
     private void Post(EngineMessage message)
@@ -316,12 +329,14 @@ internal sealed class EngineCore : IDisposable
     private void ObserveStep(StepPlan plan, StepResult result, long submitted)
     {
         long now = TimeProvider.System.GetTimestamp();
+        double seconds = TimeProvider.System.GetElapsedTime(Math.Max(submitted, _lastCollected), now).TotalSeconds;
         if (result.Failure is null)
         {
-            _scheduler.Observe(plan, TimeProvider.System.GetElapsedTime(Math.Max(submitted, _lastCollected), now).TotalSeconds);
+            _scheduler.Observe(plan, seconds);
             _scheduler.ObserveSwaps(result.SwapBytes, result.SwapSeconds);
         }
 
+        _recorder?.Step(plan, result, submitted, now, seconds, _pool.Used);
         _lastCollected = now;
     }
 

@@ -121,6 +121,12 @@ public sealed partial record EngineOptions
     /// </summary>
     public TimeSpan? StepTimeout { get; init; }
 
+    /// <summary>
+    /// A file for what the scheduler is asked and what its steps take, to be replayed by `vllm-native simulate`; it is replaced if it
+    /// exists. No text, token or name goes in. Null = nothing is recorded. See <see cref="AsyncLlmEngine.RecordingError"/>.
+    /// </summary>
+    public string? RecordTo { get; init; }
+
     /// <summary>Counts what the engine's loops allocate; for tests.</summary>
     internal LoopMeters? Meters { get; init; }
 
@@ -169,6 +175,7 @@ public sealed partial record EngineOptions
         Require(
             TargetInterTokenLatency is null || (TargetInterTokenLatency > TimeSpan.Zero && TargetInterTokenLatency <= TimeSpan.FromMinutes(1)),
             $"TargetInterTokenLatency is {TargetInterTokenLatency}, expected above zero and at most a minute");
+        Require(RecordTo is null || !string.IsNullOrWhiteSpace(RecordTo), $"RecordTo is empty, expected a file");
         foreach ((string user, double weight) in UserWeights)
         {
             Require(double.IsFinite(weight) && weight > 0, $"UserWeights has {weight} for \"{user}\", expected a finite number above 0");
