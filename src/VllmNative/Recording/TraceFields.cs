@@ -34,7 +34,7 @@ internal readonly struct TraceFields(string file, long line, JsonElement element
 
     internal string Text(string name)
     {
-        string text = TextOf(name);
+        string text = Find(name, JsonValueKind.String).GetString()!;
         return text.Length <= MaxTextLength ? text : throw Error(name, $"has {text.Length} characters, expected at most {MaxTextLength}");
     }
 
@@ -52,25 +52,21 @@ internal readonly struct TraceFields(string file, long line, JsonElement element
 
     internal TraceFields Object(string name) => new(file, line, Find(name, JsonValueKind.Object));
 
-    internal IEnumerable<string> Names() => element.EnumerateObject().Select(property => property.Name);
+    /// <summary>All fields, which are numbers.</summary>
+    internal IEnumerable<(string Name, double Value)> Numbers(double low, double high)
+    {
+        foreach (JsonProperty property in element.EnumerateObject())
+        {
+            yield return property.Value.ValueKind == JsonValueKind.Number && property.Value.TryGetDouble(out double value) && value >= low && value <= high
+                ? (property.Name, value)
+                : throw Error(property.Name, $"is not a number of {low}..{high}");
+        }
+    }
 
     // Numbers read the same in every locale.
     internal VllmException Error(string name, FormattableString problem) => Error(file, line, $"{name} {FormattableString.Invariant(problem)}");
 
     internal static VllmException Error(string file, long line, string problem) => new(FormattableString.Invariant($"{file}: line {line}: {problem}"));
-
-    private string TextOf(string name)
-    {
-        try
-        {
-            return Find(name, JsonValueKind.String).GetString()!;
-        }
-        catch (InvalidOperationException)
-        {
-            // An escaped half of a surrogate pair.
-            throw Error(name, $"is not valid Unicode");
-        }
-    }
 
     private JsonElement Find(string name, JsonValueKind kind)
     {

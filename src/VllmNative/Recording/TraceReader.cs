@@ -10,18 +10,20 @@ namespace VllmNative.Recording;
 /// <summary>Reads a trace. It comes from outside: every value is checked here, and what is kept is bounded.</summary>
 internal sealed class TraceReader
 {
-    /// <summary>Bounds of what is kept of a trace.</summary>
-    internal const int MaxRequests = 1_000_000;
-    internal const int MaxSteps = 4_000_000;
-    internal const long MaxBlockHashes = 1 << 25;
+    // Bounds of what is kept of a trace.
+    private const int MaxRequests = 1_000_000;
+    private const int MaxSteps = 4_000_000;
+    private const long MaxBlockHashes = 1 << 25;
 
-    /// <summary>Longest prompt, and longest output.</summary>
-    internal const int MaxTokens = 1 << 20;
+    // Longest prompt, and longest output.
+    private const int MaxTokens = 1 << 20;
 
     /// <summary>Tokens of KV that an engine of a trace has at most, on the device and for the prefix cache in host memory.</summary>
     internal const long MaxKvTokens = 1 << 27;
 
-    private const int MaxBlocks = 1 << 24;
+    /// <summary>KV blocks on the device, and as many for each use in host memory.</summary>
+    internal const int MaxBlocks = 1 << 22;
+
     private const int MaxUsers = 65536;
 
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = 8, AllowDuplicateProperties = false };
@@ -77,6 +79,11 @@ internal sealed class TraceReader
             catch (JsonException e)
             {
                 throw TraceFields.Error(_file, lines.Line, "is not valid JSON: " + e.Message.ReplaceLineEndings(" "));
+            }
+            catch (InvalidOperationException)
+            {
+                // An escaped half of a surrogate pair, in a name or a value.
+                throw TraceFields.Error(_file, lines.Line, "holds a string that is not valid Unicode");
             }
         }
 
@@ -145,11 +152,10 @@ internal sealed class TraceReader
 
     private static Dictionary<string, double> WeightsOf(TraceFields fields)
     {
-        TraceFields weights = fields.Object("user_weights");
         Dictionary<string, double> result = [];
-        foreach (string user in weights.Names())
+        foreach ((string user, double weight) in fields.Object("user_weights").Numbers(1e-9, 1e9))
         {
-            result.Add(user, weights.Number(user, 1e-9, 1e9));
+            result.Add(user, weight);
             if (result.Count > MaxUsers)
             {
                 throw fields.Error("user_weights", $"has more than {MaxUsers} users");

@@ -10,7 +10,6 @@ namespace VllmNative.Simulation;
 public sealed record SimulationOptions
 {
     private const double Gibibyte = 1L << 30;
-    private const int MaxSwapBlocks = 1 << 24;
 
     /// <summary>"fcfs", "priority", "fair" or "shortest-predicted".</summary>
     public string? SchedulingPolicy { get; init; }
@@ -52,7 +51,7 @@ public sealed record SimulationOptions
             }
         }
 
-        long mostBlocks = (TraceReader.MaxKvTokens / recorded.BlockSize) - recorded.OffloadBlocks;
+        long mostBlocks = Math.Min((TraceReader.MaxKvTokens / recorded.BlockSize) - recorded.OffloadBlocks, TraceReader.MaxBlocks);
         Require(SchedulingPolicy is null || SchedulingPolicies.Names.Contains(SchedulingPolicy), $"SchedulingPolicy is \"{SchedulingPolicy}\", expected one of {string.Join(", ", SchedulingPolicies.Names)}");
         Require(EvictionPolicy is null || EvictionPolicies.Names.Contains(EvictionPolicy), $"EvictionPolicy is \"{EvictionPolicy}\", expected one of {string.Join(", ", EvictionPolicies.Names)}");
         Require(PreemptionMode is null || TraceNames.PreemptionModes.Contains(PreemptionMode), $"PreemptionMode is \"{PreemptionMode}\", expected one of {string.Join(", ", TraceNames.PreemptionModes)}");
@@ -60,7 +59,7 @@ public sealed record SimulationOptions
         Require(MaxNumBatchedTokens is null or (>= 1 and <= 1 << 20), $"MaxNumBatchedTokens is {MaxNumBatchedTokens}, expected 1..{1 << 20}");
         Require(NumBlocks is null || (NumBlocks >= 2 && NumBlocks <= mostBlocks), $"NumBlocks is {NumBlocks}, expected 2..{mostBlocks}");
         Require(SwapSpace is null or 0 || recorded.BlockBytes > 0, $"SwapSpace is {SwapSpace} GiB, but the trace does not say how large a block is");
-        double mostSpace = MaxSwapBlocks * (double)recorded.BlockBytes / Gibibyte;
+        double mostSpace = TraceReader.MaxBlocks * (double)recorded.BlockBytes / Gibibyte;
         Require(SwapSpace is null || (SwapSpace >= 0 && SwapSpace <= mostSpace), $"SwapSpace is {SwapSpace} GiB, expected 0..{mostSpace:0.###}");
         Require(TargetInterTokenLatency is null or 0 or (>= 1e-6 and <= 60), $"TargetInterTokenLatency is {TargetInterTokenLatency} s, expected 0 or 0.000001..60");
         if (errors.Count > 0)
