@@ -23,6 +23,7 @@ internal static class CliApplication
         root.Subcommands.Add(CompleteCommand.Create());
         root.Subcommands.Add(ChatCommand.Create());
         root.Subcommands.Add(BenchCommand.Create());
+        root.Subcommands.Add(SimulateCommand.Create());
         root.Subcommands.Add(DoctorCommand.Create());
         return root;
     }

@@ -55,6 +55,7 @@ internal sealed class EngineOptionSet
     private readonly Option<double?> _kvOffloading = NumberOption.Gibibytes("--kv-offloading-size", "GiB of host memory for the CPU tier of the prefix cache. Default: 0, there is none.");
     private readonly Option<bool> _enforceEager = new("--enforce-eager") { Description = "Never record steps as graphs." };
     private readonly Option<bool> _deterministic = new("--deterministic") { Description = "Results that never depend on what else is in the batch, on a GPU too." };
+    private readonly Option<string?> _recordTo = new("--record-to") { Description = "Records requests and steps into this file, for vllm-native simulate; no text goes in.", HelpName = "FILE" };
     private readonly Option<string> _model;
     private readonly Option<long?> _seed;
 
@@ -69,7 +70,7 @@ internal sealed class EngineOptionSet
 
     internal void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _gpuMemory, _swapSpace, _kvOffloading, _enforceEager, _deterministic, _threads])
+        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _gpuMemory, _swapSpace, _kvOffloading, _enforceEager, _deterministic, _threads, _recordTo])
         {
             command.Options.Add(option);
         }
@@ -95,6 +96,7 @@ internal sealed class EngineOptionSet
             Deterministic = parsed.GetValue(_deterministic),
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Seed = parsed.GetValue(_seed) ?? defaults.Seed,
+            RecordTo = parsed.GetValue(_recordTo),
         };
     }
 

@@ -3,6 +3,7 @@ using VllmNative.Cache;
 using VllmNative.Diagnostics;
 using VllmNative.Execution;
 using VllmNative.Outputs;
+using VllmNative.Recording;
 using VllmNative.Requests;
 using VllmNative.Scheduling;
 using VllmNative.Steps;
@@ -33,6 +34,7 @@ internal sealed class EngineCore : IDisposable
     private readonly List<Request> _admitted;
     private readonly LoopMeters? _meters;
     private readonly List<TaskCompletionSource<int>> _defragmenting = [];
+    private readonly EngineRecorder? _recorder;
     private readonly TimeSpan _stepTimeout;
     private readonly long _started = TimeProvider.System.GetTimestamp();
     private int _oldest;
@@ -55,6 +57,7 @@ internal sealed class EngineCore : IDisposable
     /// <param name="stepTimeout">A step that takes longer means that the device hangs.</param>
     /// <param name="meters">Count what the loop costs.</param>
     /// <param name="offload">Works for the scheduler; stopped before the runner.</param>
+    /// <param name="recorder">Writes down what happens.</param>
     internal EngineCore(
         Scheduler scheduler,
         BlockPool pool,
@@ -62,16 +65,18 @@ internal sealed class EngineCore : IDisposable
         SchedulerLimits limits,
         TimeSpan? stepTimeout = null,
         LoopMeters? meters = null,
-        OffloadWorker? offload = null)
+        OffloadWorker? offload = null,
+        EngineRecorder? recorder = null)
     {
         _offload = offload;
         _scheduler = scheduler;
         _pool = pool;
         _runner = runner;
         _meters = meters;
+        _recorder = recorder;
         _stepTimeout = stepTimeout ?? Timeout.InfiniteTimeSpan;
         _admitted = new List<Request>(limits.MaxNumSeqs);
-        _committer = new StepCommitter(scheduler, _pump);
+        _committer = new StepCommitter(scheduler, _pump, recorder);
         _plans = new StepPlan[runner.MaxStepsInFlight];
         _results = new StepResult[runner.MaxStepsInFlight];
         _submitted = new long[runner.MaxStepsInFlight];
@@ -94,6 +99,8 @@ internal sealed class EngineCore : IDisposable
     internal int PeakBlocks => Volatile.Read(ref _peakBlocks);
 
     internal Scheduler Scheduler => _scheduler;
+
+    internal EngineRecorder? Recorder => _recorder;
 
     /// <summary>How often a request lost its blocks so far.</summary>
     internal long Preemptions => _scheduler.Preemptions;
@@ -185,6 +192,7 @@ internal sealed class EngineCore : IDisposable
         _offload?.Dispose();
         _runner.Dispose();
         _pump.Dispose();
+        _recorder?.Dispose();
     }
 
     private void Post(EngineMessage message)
@@ -404,12 +412,14 @@ internal sealed class EngineCore : IDisposable
     private void ObserveStep(StepPlan plan, StepResult result, long submitted)
     {
         long now = TimeProvider.System.GetTimestamp();
+        double seconds = TimeProvider.System.GetElapsedTime(Math.Max(submitted, _lastCollected), now).TotalSeconds;
         if (result.Failure is null)
         {
-            _scheduler.Observe(plan, TimeProvider.System.GetElapsedTime(Math.Max(submitted, _lastCollected), now).TotalSeconds);
+            _scheduler.Observe(plan, seconds);
             _scheduler.ObserveSwaps(result.SwapBytes, result.SwapSeconds);
         }
 
+        _recorder?.Step(plan, result, submitted, now, seconds, _pool.Used);
         _lastCollected = now;
     }
 

@@ -4,6 +4,7 @@ using VllmNative.Execution;
 using VllmNative.Layers;
 using VllmNative.Loading;
 using VllmNative.Models;
+using VllmNative.Recording;
 using VllmNative.Scheduling;
 using VllmNative.Scheduling.Policies;
 using VllmNative.Tensors;
@@ -37,6 +38,7 @@ internal static class EngineFactory
         var scope = new DisposeScope();
         try
         {
+            FileStream? trace = options.RecordTo is { } file ? scope.Add(EngineRecorder.CreateFile(file)) : null;
             Device device = scope.Add(Device.Create(options.Device, options.DeviceOrdinal, options.Threads, options.Deterministic));
             bool fp8 = cacheType == DataType.Float8E4M3;
             if (fp8 && !device.Describe().HasFp8)
@@ -60,9 +62,11 @@ internal static class EngineFactory
             limits = limits with { MaxTableUpdates = shape.MaxTableUpdates, StaticRowTokens = options.Scheduler == EngineOptions.StaticScheduler ? maxModelLen : 0 };
             var pool = new BlockPool(numBlocks, options.EvictionPolicy);
             Scheduler scheduler = SchedulerOf(options, limits, pool, group, hostBlocks, offload);
+            EngineRecorder? recorder = trace is null ? null
+                : new EngineRecorder(trace, options.RecordTo!, TraceHeaderOf(options, limits, scheduler, group, hostBlocks, maxModelLen, worker.MaxStepsInFlight));
             return new EngineParts
             {
-                Core = new EngineCore(scheduler, pool, worker, limits, StepTimeoutOf(options), options.Meters, offload),
+                Core = new EngineCore(scheduler, pool, worker, limits, StepTimeoutOf(options), options.Meters, offload, recorder),
                 Device = device,
                 Config = config,
                 Generation = generation,
@@ -107,7 +111,6 @@ internal static class EngineFactory
 
     private static Scheduler SchedulerOf(EngineOptions options, SchedulerLimits limits, BlockPool pool, KvGroup group, HostBlocks hostBlocks, OffloadWorker? offload)
     {
-        bool gpu = options.Device == DeviceKind.Cuda;
         // A static batch reserves whole rows, which share nothing.
         bool shares = options.EnablePrefixCaching && limits.StaticRowTokens == 0;
         PrefixCache? prefixes = shares ? new PrefixCache(pool, hostBlocks.Total, group.BlockSize) : null;
@@ -119,10 +122,38 @@ internal static class EngineFactory
             TierBlocks = shares ? hostBlocks.Offload : 0,
             Disk = offload?.Thread,
             BlockBytes = group.BlockBytes,
-            AssumedSwapBandwidth = gpu ? 20e9 : 4e9,
+            AssumedSwapBandwidth = AssumedSwapBandwidthOf(options),
             TargetInterTokenLatency = options.TargetInterTokenLatency?.TotalSeconds,
         });
     }
+
+    private static double AssumedSwapBandwidthOf(EngineOptions options) => options.Device == DeviceKind.Cuda ? 20e9 : 4e9;
+
+    private static TraceHeader TraceHeaderOf(
+        EngineOptions options, SchedulerLimits limits, Scheduler scheduler, KvGroup group, HostBlocks hostBlocks, int maxModelLen, int stepsInFlight) => new()
+        {
+            Model = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Model))),
+            Device = options.Device.ToString().ToLowerInvariant(),
+            NumBlocks = scheduler.Cache.Pool.Total,
+            BlockSize = group.BlockSize,
+            BlockBytes = group.BlockBytes,
+            MaxNumSeqs = limits.MaxNumSeqs,
+            MaxNumBatchedTokens = limits.MaxNumBatchedTokens,
+            LongPrefillTokenThreshold = limits.LongPrefillTokenThreshold,
+            MaxOvertakes = limits.MaxOvertakes,
+            MaxModelLen = maxModelLen,
+            StaticRowTokens = limits.StaticRowTokens,
+            StepsInFlight = stepsInFlight,
+            SchedulingPolicy = options.SchedulingPolicy,
+            UserWeights = options.UserWeights,
+            EvictionPolicy = options.EvictionPolicy,
+            PreemptionMode = options.PreemptionMode,
+            SwapBlocks = hostBlocks.Swap,
+            OffloadBlocks = hostBlocks.Offload,
+            AssumedSwapBandwidth = AssumedSwapBandwidthOf(options),
+            PrefixCaching = scheduler.Cache.Prefixes is not null,
+            TargetInterTokenLatency = options.TargetInterTokenLatency?.TotalSeconds,
+        };
 
     private static TimeSpan? StepTimeoutOf(EngineOptions options) =>
         options.StepTimeout ?? (options.Device == DeviceKind.Cuda ? DefaultGpuStepTimeout : null);

@@ -133,6 +133,12 @@ public sealed partial record EngineOptions
     /// </summary>
     public TimeSpan? StepTimeout { get; init; }
 
+    /// <summary>
+    /// A file for what the scheduler is asked and what its steps take, to be replayed by `vllm-native simulate`; it is replaced if it
+    /// exists. No text, token or name goes in. Null = nothing is recorded. See <see cref="AsyncLlmEngine.RecordingError"/>.
+    /// </summary>
+    public string? RecordTo { get; init; }
+
     /// <summary>Counts what the engine's loops allocate; for tests.</summary>
     internal LoopMeters? Meters { get; init; }
 
@@ -185,6 +191,7 @@ public sealed partial record EngineOptions
         Require(KvOffloadDirectory is null || KvOffloadSpace > 0, $"KvOffloadDirectory is \"{KvOffloadDirectory}\", but KvOffloadSpace is {KvOffloadSpace} GiB, expected above 0");
         Require(double.IsFinite(KvOffloadDiskSpace) && KvOffloadDiskSpace is > 0 and <= 1 << 20, $"KvOffloadDiskSpace is {KvOffloadDiskSpace} GiB, expected above 0 and at most {1 << 20}");
         Require(KvOffloadSpace == 0 || EnablePrefixCaching, $"KvOffloadSpace is {KvOffloadSpace} GiB, but EnablePrefixCaching is false: there is nothing to offload");
+        Require(RecordTo is null || !string.IsNullOrWhiteSpace(RecordTo), $"RecordTo is empty, expected a file");
         foreach ((string user, double weight) in UserWeights)
         {
             Require(double.IsFinite(weight) && weight > 0, $"UserWeights has {weight} for \"{user}\", expected a finite number above 0");

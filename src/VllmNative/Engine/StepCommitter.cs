@@ -1,5 +1,6 @@
 using VllmNative.Bindings;
 using VllmNative.Outputs;
+using VllmNative.Recording;
 using VllmNative.Requests;
 using VllmNative.Scheduling;
 using VllmNative.Steps;
@@ -7,7 +8,7 @@ using VllmNative.Steps;
 namespace VllmNative.Engine;
 
 /// <summary>What becomes of requests when a step comes back: tokens are posted, finished ones leave, failed ones end with an error.</summary>
-internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
+internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, EngineRecorder? recorder = null)
 {
     private readonly List<Request> _overdue = [];
 
@@ -73,6 +74,7 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
         EndedAny = true;
         request.Timings.LastToken = TimeProvider.System.GetTimestamp();
         scheduler.Finish(request, failed);
+        recorder?.Ended(request, reason);
         request.Mailbox.Finish(reason, stopTokenId, error);
         pump.Note(request.Mailbox);
     }

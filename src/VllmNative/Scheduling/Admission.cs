@@ -24,13 +24,14 @@ internal sealed class Admission
     private readonly HostTier? _tier;
     private readonly DiskTier? _disk;
     private readonly StepBudget _budget;
+    private readonly PlanList<StepEvent> _events;
     private readonly StaticBatch? _static;
     private readonly int[] _matched;
     private readonly List<Request> _passed = [];
 
-    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget)
+    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget, PlanList<StepEvent> events)
     {
-        (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget) = (limits, cache, policy, running, waiting, swap, tier, disk, budget);
+        (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events) = (limits, cache, policy, running, waiting, swap, tier, disk, budget, events);
         _static = limits.StaticRowTokens > 0 ? new StaticBatch(limits.MaxNumSeqs, (cache.Pool.Total - 1) / cache.BlocksFor(limits.StaticRowTokens)) : null;
         _matched = new int[cache.Prefixes?.Index.Capacity ?? 0];
     }
@@ -193,6 +194,7 @@ internal sealed class Admission
         if (hits.Length > 0)
         {
             _cache.Borrow(request, hits);
+            _events.Add(new StepEvent(StepEventKind.PrefixHit, request.Id, request.Scheduled));
         }
 
         if (request.CachedTokens < 0)
@@ -202,6 +204,7 @@ internal sealed class Admission
             _policy.NoteAdmitted(request);
         }
 
+        _events.Add(new StepEvent(StepEventKind.Admitted, request.Id, request.Scheduled));
         PlanWriter.AddAdmission(plan, request);
         KvCacheManager.WriteTable(request, plan);
         bool grown = _cache.TryGrow(request, request.Scheduled + tokens, plan);

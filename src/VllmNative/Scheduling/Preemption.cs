@@ -6,7 +6,7 @@ using VllmNative.Steps;
 namespace VllmNative.Scheduling;
 
 /// <summary>How a request makes room: its blocks go to the host, or it is computed again.</summary>
-internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, PreemptionCost cost, long blockBytes)
+internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, PreemptionCost cost, long blockBytes, PlanList<StepEvent> events)
 {
     private long _count;
 
@@ -71,6 +71,7 @@ internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, Runn
     {
         Volatile.Write(ref _count, _count + 1);
         request.Preemptions++;
+        events.Add(new StepEvent(StepEventKind.Preempted, request.Id, request.BlockCount));
     }
 
     private void Stop(Request request)

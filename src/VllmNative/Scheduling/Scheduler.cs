@@ -35,7 +35,10 @@ internal sealed class Scheduler
 
     // Finished requests whose blocks a step in flight still writes to.
     private readonly List<Request> _leaving;
+    // Since the last step that had something to do.
+    private readonly PlanList<StepEvent> _events;
     private long _arrivals;
+    private long _evictionsSeen;
 
     internal Scheduler(SchedulerLimits limits, KvCacheManager cache, SchedulerSetup? setup = null)
     {
@@ -43,7 +46,8 @@ internal sealed class Scheduler
         _cache = cache;
         _policy = setup.Policy ?? new FcfsPolicy();
         _running = new RunningRequests(limits);
-        _swap = setup.SwapBlocks > 0 ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers) : null;
+        _events = new PlanList<StepEvent>(4 * limits.MaxNumSeqs);
+        _swap = setup.SwapBlocks > 0 ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers, _events) : null;
         _tier = setup.TierBlocks > 0 ? new HostTier(new HostBlockPool(setup.SwapBlocks, setup.TierBlocks), cache, _transfers, cache.BlocksFor(limits.MaxNumBatchedTokens)) : null;
         _disk = setup.Disk is { } disk && _tier is not null ? new DiskTier(disk, _tier, cache.Prefixes!, cache.BlockSize) : null;
         _bandwidth = new SwapBandwidth(setup.AssumedSwapBandwidth);
@@ -51,8 +55,8 @@ internal sealed class Scheduler
         _latency = setup.TargetInterTokenLatency is { } target ? new LatencyTarget(target, _model!) : null;
         _budget = new StepBudget(limits, _latency);
         var cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
-        _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, cost, setup.BlockBytes);
-        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget);
+        _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, cost, setup.BlockBytes, _events);
+        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events);
         _pins = new PinnedPrefixes(cache.Pool);
         _defragmenter = new Defragmenter(cache.Pool, cache.Prefixes, limits.MaxTableUpdates / 2);
         _leaving = new List<Request>(limits.MaxNumSeqs);
@@ -168,6 +172,7 @@ internal sealed class Scheduler
         _tier?.Clean(plan);
         // With nothing to compute, a step that only waits says when the copies have happened.
         plan.AwaitsSwaps = plan.Rows.Count == 0 && _transfers.Any;
+        HandOverEvents(plan);
     }
 
     /// <summary>Takes a request out, wherever it is; its blocks return when no step in flight uses them.</summary>
@@ -199,6 +204,7 @@ internal sealed class Scheduler
         }
 
         request.Status = RequestStatus.Finished;
+        _events.Add(new StepEvent(StepEventKind.Finished, request.Id, request.OutputLength));
         _policy.NoteFinished(request);
         _cache.Leave(request);
         if (request.StepsInFlight > 0)
@@ -311,6 +317,23 @@ internal sealed class Scheduler
                     _waiting.Holders.Remove(request);
                 }
             }
+        }
+    }
+
+    // An empty plan is never submitted: what happened waits for the next one.
+    private void HandOverEvents(StepPlan plan)
+    {
+        long evictions = _cache.Pool.Evictions;
+        if (evictions > _evictionsSeen)
+        {
+            _events.Add(new StepEvent(StepEventKind.Evicted, 0, (int)(evictions - _evictionsSeen)));
+            _evictionsSeen = evictions;
+        }
+
+        if (!plan.IsEmpty)
+        {
+            plan.Events.AddRange(_events.Span);
+            _events.Clear();
         }
     }
 

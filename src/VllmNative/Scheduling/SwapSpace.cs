@@ -5,7 +5,7 @@ using VllmNative.Steps;
 namespace VllmNative.Scheduling;
 
 /// <summary>Host memory for the K/V of preempted requests: where it goes when a request is swapped out, and back.</summary>
-internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockTransfers transfers)
+internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockTransfers transfers, PlanList<StepEvent> events)
 {
     private int _comingFree;
     private long _swappedOut;
@@ -40,6 +40,7 @@ internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockT
         request.HostBlockCount = count;
         request.InTransfer = true;
         _comingFree += count;
+        events.Add(new StepEvent(StepEventKind.SwappedOut, request.Id, count));
         transfers.Begin(plan, new Transfer(TransferKind.SwapOut, request, request.Blocks, request.HostBlocks, count));
     }
 
@@ -77,6 +78,7 @@ internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockT
         }
 
         request.InTransfer = true;
+        events.Add(new StepEvent(StepEventKind.SwappedIn, request.Id, count));
         transfers.Begin(plan, new Transfer(TransferKind.SwapIn, request, request.Blocks, request.HostBlocks, count));
         return true;
     }

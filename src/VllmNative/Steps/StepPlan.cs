@@ -26,6 +26,9 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
 
     internal PlanList<BlockSwap> BlockSwaps { get; } = new(16);
 
+    /// <summary>What happened since the step before was planned, in order. The device does not read it.</summary>
+    internal PlanList<StepEvent> Events { get; } = new(4 * maxRows);
+
     /// <summary>Tokens over all rows.</summary>
     internal int NumTokens { get; private set; }
 
@@ -74,6 +77,7 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
         LogitEdits.Clear();
         BlockCopies.Clear();
         BlockSwaps.Clear();
+        Events.Clear();
         AwaitsSwaps = false;
         NumTokens = 0;
         NumLogits = 0;

@@ -38,10 +38,11 @@ public sealed class OptionSetTests
             Deterministic = true,
             Threads = 3,
             Seed = 7,
+            RecordTo = "trace.jsonl",
         };
         Assert.Equal(expected, Engine(
             "--model", "m", "--device", "cuda", "--dtype", "half", "--kv-cache-dtype", "fp8", "--max-model-len", "2k", "--block-size", "32", "--max-num-seqs", "5",
-            "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--gpu-memory-utilization", "0.8", "--swap-space", "1.5", "--kv-offloading-size", "3", "--enforce-eager", "--deterministic", "--threads", "3", "--seed", "7"));
+            "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--gpu-memory-utilization", "0.8", "--swap-space", "1.5", "--kv-offloading-size", "3", "--enforce-eager", "--deterministic", "--threads", "3", "--seed", "7", "--record-to", "trace.jsonl"));
     }
 
     [Theory]

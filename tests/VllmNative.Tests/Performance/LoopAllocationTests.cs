@@ -1,6 +1,7 @@
 using VllmNative.Diagnostics;
 using VllmNative.Engine;
 using VllmNative.Requests;
+using VllmNative.Tests.Loading;
 using Xunit;
 
 namespace VllmNative.Tests.Performance;
@@ -20,10 +21,12 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
     // Short prompts, 8 tokens in a block: each row takes a new block every eighth step.
     private const int BlockSize = 8;
 
-    [Fact]
-    public async Task StepsThatOnlyDecode_AllocateNothing()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task StepsThatOnlyDecode_AllocateNothing(bool recorded)
     {
-        using Loops loops = Start();
+        using Loops loops = Start(recorded);
         // Longer than the compilers need, and through every path that the measured run takes.
         await loops.GenerateAsync(Rows, _ => 200);
         long blocksBefore = loops.Engine.Memory.PeakBlocks;
@@ -42,10 +45,12 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
 
     // Counted is each iteration of the engine's loop that took or awaited a message (a request, a cancellation), admitted or
     // ended a request, and each device step that starts a request; the bytes are all that the thread allocated in that iteration, and the largest counts, not the mean.
-    [Fact]
-    public async Task StepsThatAdmitOrFinish_StayUnderOneKibibyte()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task StepsThatAdmitOrFinish_StayUnderOneKibibyte(bool recorded)
     {
-        using Loops loops = Start();
+        using Loops loops = Start(recorded);
         await loops.GenerateAsync(4 * Rows, i => 2 + (i % 23));
         loops.Meters.Reset();
         await loops.GenerateAsync(8 * Rows, i => 2 + (i % 37));
@@ -59,11 +64,13 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
         Assert.True(device.Largest < MaxBytesOfChange, $"the device thread allocated: {device}");
     }
 
-    private static Loops Start()
+    private static Loops Start(bool recorded)
     {
         var meters = new LoopMeters();
-        return new Loops(meters, AsyncLlmEngine.Create(new EngineOptions
+        TempDirectory? folder = recorded ? new TempDirectory() : null;
+        return new Loops(meters, folder, AsyncLlmEngine.Create(new EngineOptions
         {
+            RecordTo = folder is null ? null : Path.Combine(folder.Path, "trace.jsonl"),
             Model = TestAssets.Path("models", "tiny", "llama3-rope"),
             MaxNumSeqs = Rows,
             BlockSize = BlockSize,
@@ -72,7 +79,7 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
         }));
     }
 
-    private sealed record Loops(LoopMeters Meters, AsyncLlmEngine Engine) : IDisposable
+    private sealed record Loops(LoopMeters Meters, TempDirectory? Folder, AsyncLlmEngine Engine) : IDisposable
     {
         /// <summary>Runs requests at the same time, each with a reader of its own.</summary>
         internal Task GenerateAsync(int count, Func<int, int> maxTokens) =>
@@ -88,7 +95,11 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
                 Assert.Equal(FinishReason.Length, last!.Outputs[0].FinishReason);
             })));
 
-        public void Dispose() => Engine.Dispose();
+        public void Dispose()
+        {
+            Engine.Dispose();
+            Folder?.Dispose();
+        }
 
         // Every kind of sampling stands beside the others in the batch.
         private static SamplingParams Sampling(int i, int maxTokens)

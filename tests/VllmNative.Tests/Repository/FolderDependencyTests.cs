@@ -15,6 +15,8 @@ public sealed partial class FolderDependencyTests
         ["Steps"] = "",
         ["Cache"] = "Requests Steps",
         ["Scheduling"] = "Cache Requests Steps",
+        ["Recording"] = "Cache Scheduling Requests Steps",
+        ["Simulation"] = "Recording Scheduling Cache Requests Steps",
         ["Tensors"] = "Bindings",
         ["Parallel"] = "Tensors",
         ["Layers"] = "Tensors Parallel",
@@ -24,11 +26,11 @@ public sealed partial class FolderDependencyTests
         ["Execution"] = "Models Layers Sampling Tensors Parallel Requests Steps",
         ["Outputs"] = "Requests Tokenization",
         ["Metrics"] = "Requests",
-        ["Engine"] = "Bindings Requests Tokenization Steps Cache Scheduling Tensors Parallel Layers Loading Models Sampling Execution Outputs Metrics",
+        ["Engine"] = "Bindings Requests Tokenization Steps Cache Scheduling Recording Tensors Parallel Layers Loading Models Sampling Execution Outputs Metrics",
     };
 
     // Bindings for the exception that it throws; the rest of it is internal.
-    private const string OtherAssembliesMayUse = "Bindings Engine Requests Metrics Tokenization";
+    private const string OtherAssembliesMayUse = "Bindings Engine Requests Metrics Simulation Tokenization";
 
     // Benchmarks measure the device's operations themselves, and compute floors from a model's config.
     private const string BenchMayUse = OtherAssembliesMayUse + " Tensors Loading";

@@ -1,0 +1,61 @@
+using System.Collections.ObjectModel;
+using VllmNative.Scheduling;
+
+namespace VllmNative.Recording;
+
+/// <summary>The engine that a trace was taken from, as far as scheduling depends on it.</summary>
+internal sealed record TraceHeader
+{
+    /// <summary>Says what kind of file a trace is, and in which version.</summary>
+    internal const string Schema = "vllm-native-trace/1";
+
+    /// <summary>Name of the model, without where it lies.</summary>
+    internal required string Model { get; init; }
+
+    internal required string Device { get; init; }
+
+    /// <summary>KV blocks, the null block included.</summary>
+    internal required int NumBlocks { get; init; }
+
+    internal required int BlockSize { get; init; }
+
+    internal long BlockBytes { get; init; }
+
+    internal required int MaxNumSeqs { get; init; }
+
+    internal required int MaxNumBatchedTokens { get; init; }
+
+    internal int LongPrefillTokenThreshold { get; init; }
+
+    internal int MaxOvertakes { get; init; } = 16;
+
+    internal required int MaxModelLen { get; init; }
+
+    /// <summary>See <see cref="SchedulerLimits.StaticRowTokens"/>.</summary>
+    internal int StaticRowTokens { get; init; }
+
+    internal int StepsInFlight { get; init; } = 1;
+
+    internal required string SchedulingPolicy { get; init; }
+
+    /// <summary>By user, which a trace knows as a number.</summary>
+    internal IReadOnlyDictionary<string, double> UserWeights { get; init; } = ReadOnlyDictionary<string, double>.Empty;
+
+    internal required string EvictionPolicy { get; init; }
+
+    internal PreemptionMode PreemptionMode { get; init; }
+
+    /// <summary>Host blocks for swapped requests.</summary>
+    internal int SwapBlocks { get; init; }
+
+    /// <summary>Host blocks of the prefix cache.</summary>
+    internal int OffloadBlocks { get; init; }
+
+    /// <summary>In bytes a second, until it was measured.</summary>
+    internal double AssumedSwapBandwidth { get; init; } = 2e9;
+
+    internal bool PrefixCaching { get; init; }
+
+    /// <summary>In seconds; null = there was none.</summary>
+    internal double? TargetInterTokenLatency { get; init; }
+}

@@ -1,0 +1,43 @@
+using VllmNative.Diagnostics;
+using VllmNative.Recording;
+
+namespace VllmNative.Simulation;
+
+/// <summary>Replays what an engine recorded (EngineOptions.RecordTo) without a model or a device, also with other settings than it had.</summary>
+public static class TraceSimulator
+{
+    /// <summary>Simulates a trace with its own settings, and with the changes.</summary>
+    /// <param name="path">The trace.</param>
+    /// <param name="changes">What the engine shall do otherwise.</param>
+    /// <exception cref="VllmException">The file cannot be used, and the message names line and field; or an option is out of range.</exception>
+    public static SimulationReport Run(string path, SimulationOptions changes)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        ArgumentNullException.ThrowIfNull(changes);
+        return Run(TraceReader.Read(path), changes);
+    }
+
+    internal static SimulationReport Run(RecordedTrace trace, SimulationOptions changes)
+    {
+        TraceHeader changed = changes.Apply(trace.Header);
+        RecordedRequest[] served = [.. trace.Requests.Where(request => request.OutputLength > 0)];
+        if (served.Length == 0)
+        {
+            throw new VllmException("the trace has no request with output");
+        }
+
+        var times = new StepTimes(trace);
+        var recorded = new RunOutcome([.. served.Select(RequestOutcome.Of)], [.. trace.Steps.Select(StepOutcome.Of)], trace.Header.NumBlocks);
+        return new SimulationReport
+        {
+            Model = trace.Header.Model,
+            Device = trace.Header.Device,
+            Recorded = ServingFigures.Of(recorded),
+            Replayed = ServingFigures.Of(new VirtualEngine(trace.Header, times).Run(served)),
+            Changed = changes == new SimulationOptions() ? null : ServingFigures.Of(new VirtualEngine(changed, times).Run(served)),
+            LeftOut = trace.Requests.Count - served.Length,
+            DroppedSteps = trace.DroppedSteps,
+            DroppedRequests = trace.DroppedRequests,
+        };
+    }
+}

@@ -1,0 +1,61 @@
+using System.Text.Json;
+using VllmNative.Tests.Loading;
+using VllmNative.Tests.Recording;
+using Xunit;
+
+namespace VllmNative.Tests.Cli;
+
+/// <summary>`simulate`: the table, the JSON, and what it refuses.</summary>
+public sealed class SimulateCommandTests : IDisposable
+{
+    private readonly TempDirectory _folder = new();
+    private readonly string _trace;
+
+    public SimulateCommandTests() => _trace = _folder.Write("t.jsonl", string.Join(
+        "\n",
+        [TraceText.Header, .. Enumerable.Range(1, 40).Select(i => TraceText.Step(i, 0.01 * i, 0.009)), TraceText.Request(1, 0, 9, 8, [1, 2, 3, 4]), TraceText.Request(2, 0, 9, 8, [1, 2, 7, 8]), ""]));
+
+    [Fact]
+    public void The_table_says_recorded_simulated_and_changed()
+    {
+        CliResult result = CliProcess.Run("simulate", _trace, "--max-num-seqs", "1", "--no-prefix-caching");
+        Assert.Equal("", result.Error);
+        string[] lines = result.Output.Split(Environment.NewLine);
+        Assert.Equal("m on cpu; error = simulated against recorded, change = changed against simulated", lines[0]);
+        Assert.Equal(["recorded", "simulated", "error", "changed", "change"], lines[1].Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Equal(["requests", "2", "2", "0.0%", "2", "0.0%"], lines[2].Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Contains(lines, line => line.StartsWith("TPOT p50, ms ", StringComparison.Ordinal));
+        // The same again: nothing depends on when it runs.
+        Assert.Equal(result.Output, CliProcess.Run("simulate", _trace, "--max-num-seqs", "1", "--no-prefix-caching").Output);
+    }
+
+    [Fact]
+    public void Json_has_the_same_figures()
+    {
+        CliResult result = CliProcess.Run("simulate", _trace, "--json", "--scheduling-policy", "priority", "--enable-prefix-caching");
+        Assert.Equal("", result.Error);
+        using JsonDocument document = JsonDocument.Parse(result.Output);
+        JsonElement root = document.RootElement;
+        Assert.Equal((2, 16), (root.GetProperty("simulated").GetProperty("requests").GetInt32(), root.GetProperty("changed").GetProperty("output_tokens").GetInt32()));
+        Assert.True(root.GetProperty("simulated").GetProperty("tpot").GetProperty("p50").GetDouble() > 0.005);
+    }
+
+    [Fact]
+    public void What_cannot_be_simulated_is_one_line()
+    {
+        Assert.Equal("vllm-native: error: simulation options: SchedulingPolicy is \"x\", expected one of fcfs, priority, fair, shortest-predicted", Error(_trace, "--scheduling-policy", "x"));
+        Assert.StartsWith("vllm-native: error: /no/such/trace: cannot be read: ", Error("/no/such/trace"), StringComparison.Ordinal);
+        Assert.Equal("vllm-native: error: --no-prefix-caching and --enable-prefix-caching exclude each other. (see vllm-native simulate --help)", Error(_trace, "--no-prefix-caching", "--enable-prefix-caching"));
+        string broken = _folder.Write("broken.jsonl", TraceText.Header + "\n{\"step\":1}\n");
+        Assert.Equal($"vllm-native: error: {broken}: line 2: rows is missing", Error(broken));
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private static string Error(params string[] arguments)
+    {
+        CliResult result = CliProcess.Run(["simulate", .. arguments]);
+        Assert.Equal((1, ""), (result.ExitCode, result.Output));
+        return Assert.Single(result.ErrorLines);
+    }
+}

@@ -1,0 +1,185 @@
+using VllmNative.Diagnostics;
+using VllmNative.Engine;
+using VllmNative.Recording;
+using VllmNative.Requests;
+using VllmNative.Simulation;
+using VllmNative.Tests.Engine;
+using VllmNative.Tests.Loading;
+using VllmNative.Tests.Performance;
+using VllmNative.Tests.Recording;
+using Xunit;
+
+namespace VllmNative.Tests.Simulation;
+
+/// <summary>Replays of recorded runs.</summary>
+[Collection(nameof(PerformanceCollection))]
+public sealed class TraceSimulatorTests(ITestOutputHelper output) : IDisposable
+{
+    // Simulated against measured, on machines where other processes come and go.
+    private const double Bound = 0.4;
+
+    private readonly TempDirectory _folder = new();
+
+    private string TraceFile => Path.Combine(_folder.Path, "trace.jsonl");
+
+    [Fact]
+    public async Task A_replay_says_what_was_measured()
+    {
+        await RecordAsync(TestEngines.Tiny with { RecordTo = TraceFile, MaxNumSeqs = 8, NumBlocksOverride = 49, BlockSize = 8, MaxNumBatchedTokens = 128 }, requests: 64);
+        SimulationReport report = TraceSimulator.Run(TraceFile, new SimulationOptions());
+        output.WriteLine($"recorded {report.Recorded}");
+        output.WriteLine($"replayed {report.Replayed}");
+        Assert.Null(report.Changed);
+        Assert.Equal((0, 0L, 0L, 64), (report.LeftOut, report.DroppedSteps, report.DroppedRequests, report.Recorded.Requests));
+        Assert.Equal(report.Recorded.OutputTokens, report.Replayed.OutputTokens);
+        AssertNear(report.Recorded.OutputTokensPerSecond, report.Replayed.OutputTokensPerSecond, Bound);
+        AssertNear(report.Recorded.TimePerOutputToken.P50, report.Replayed.TimePerOutputToken.P50, Bound);
+        AssertNear(report.Recorded.PrefixHitTokens, report.Replayed.PrefixHitTokens, 0.25);
+        AssertNear(report.Recorded.PeakKvUse, report.Replayed.PeakKvUse, 0.1);
+        Assert.True(report.Recorded.Preemptions > 3, $"{report.Recorded.Preemptions} preemptions");
+        AssertNear(report.Recorded.Preemptions, report.Replayed.Preemptions, Bound);
+    }
+
+    [Fact]
+    public void The_same_trace_gives_the_same_run()
+    {
+        RecordedTrace trace = Synthetic();
+        RunOutcome first = Replay(trace);
+        RunOutcome again = Replay(trace);
+        Assert.Equal(first.Requests, again.Requests);
+        Assert.Equal(first.Steps, again.Steps);
+        Assert.Equal(ServingFigures.Of(first), ServingFigures.Of(again));
+    }
+
+    [Fact]
+    public void Equal_hashes_are_equal_blocks()
+    {
+        // One at a time, the second begins like the first and its output; the third has another salt.
+        RecordedTrace trace = TraceText.Parse(
+            TraceText.Header,
+            TraceText.Step(1, 0),
+            TraceText.Request(1, 0, prompt: 9, output: 8, blocks: [1, 2, 3, 4]),
+            TraceText.Request(2, 10, prompt: 17, output: 2, blocks: [1, 2, 3, 4]),
+            TraceText.Request(3, 20, prompt: 17, output: 2, blocks: [1, 2, 3, 4], more: ",\"salt\":1"),
+            TraceText.Request(4, 30, prompt: 17, output: 2, blocks: [1, 2, 9, 4]));
+        SimulationReport report = TraceSimulator.Run(trace, new SimulationOptions { PrefixCaching = false });
+        // Its whole output but the last token was computed.
+        Assert.Equal((16 + 0 + 8, 0L), (report.Replayed.PrefixHitTokens, report.Changed!.PrefixHitTokens));
+        Assert.Equal(24 / 60.0, report.Replayed.PrefixHitRate, 9);
+    }
+
+    [Fact]
+    public void Under_priority_the_urgent_wait_less()
+    {
+        RecordedTrace trace = Synthetic();
+        double[] urgent = [.. new[] { "fcfs", "priority" }.Select(policy =>
+        {
+            TraceHeader header = new SimulationOptions { SchedulingPolicy = policy }.Apply(trace.Header);
+            RunOutcome run = new VirtualEngine(header, new StepTimes(trace)).Run(trace.Requests);
+            // Urgent prompts are the ones of 13 tokens.
+            return run.Requests.Where(request => request.PromptLength == 13).Average(request => request.FirstToken - request.Arrived);
+        })];
+        output.WriteLine($"mean TTFT of urgent requests: fcfs {urgent[0]:0.000} s, priority {urgent[1]:0.000} s");
+        Assert.True(urgent[1] < 0.25 * urgent[0], $"fcfs {urgent[0]}, priority {urgent[1]}");
+    }
+
+    [Fact]
+    public void Other_settings_change_what_they_should()
+    {
+        RecordedTrace trace = Synthetic();
+        ServingFigures With(SimulationOptions changes) => TraceSimulator.Run(trace, changes).Changed!;
+        ServingFigures recorded = TraceSimulator.Run(trace, new SimulationOptions()).Replayed;
+        Assert.True(recorded.PrefixHitTokens > 0);
+        Assert.Equal(0, recorded.Preemptions);
+        Assert.True(With(new SimulationOptions { NumBlocks = 14 }).Preemptions > 0);
+        Assert.Equal(0, With(new SimulationOptions { PrefixCaching = false }).PrefixHitTokens);
+        Assert.True(With(new SimulationOptions { MaxNumSeqs = 1 }).OutputTokensPerSecond < 0.6 * recorded.OutputTokensPerSecond);
+        Assert.True(With(new SimulationOptions { MaxNumBatchedTokens = 8 }).Steps > recorded.Steps);
+        ServingFigures swapping = With(new SimulationOptions { NumBlocks = 14, SwapSpace = 0.001, PreemptionMode = "swap" });
+        Assert.True(swapping.Preemptions > 0 && swapping.OutputTokens == recorded.OutputTokens);
+        Assert.NotEqual(recorded, With(new SimulationOptions { TargetInterTokenLatency = 0.000001 }));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Steps_follow_the_clock(int stepsInFlight)
+    {
+        // Each step takes 10 ms, and between two the host takes 2.
+        RecordedTrace trace = TraceText.Parse(
+            [
+                TraceText.Header.Replace("\"steps_in_flight\":1", $"\"steps_in_flight\":{stepsInFlight}", StringComparison.Ordinal),
+                .. Enumerable.Range(1, 60).Select(i => TraceText.Step(i, 0.012 * i, kvTokens: 1 + (i % 20))),
+                TraceText.Request(1, 5, prompt: 1, output: 11, blocks: [1, 2, 3]),
+            ]);
+        ServingFigures figures = TraceSimulator.Run(trace, new SimulationOptions()).Replayed;
+        double step = stepsInFlight == 1 ? 0.012 : 0.010;
+        Assert.Equal(0.012, figures.TimeToFirstToken.P50, 4);
+        Assert.Equal(step, figures.TimePerOutputToken.P50, 4);
+        Assert.Equal(step, figures.InterTokenLatency.P99, 4);
+        Assert.Equal(0.012 + (10 * step), figures.EndToEnd.P50, 4);
+    }
+
+    [Fact]
+    public void What_cannot_be_simulated_is_said()
+    {
+        RecordedTrace trace = Synthetic();
+        var small = Assert.Throws<VllmException>(() => TraceSimulator.Run(trace, new SimulationOptions { NumBlocks = 3 }));
+        Assert.Equal("simulation: request 1 computes 29 tokens, the KV cache holds 8 (NumBlocks)", small.Message);
+        var options = Assert.Throws<VllmException>(() => TraceSimulator.Run(trace, new SimulationOptions
+        {
+            SchedulingPolicy = "x", EvictionPolicy = "y", PreemptionMode = "z", MaxNumSeqs = 0, MaxNumBatchedTokens = 0, NumBlocks = 1, SwapSpace = -1, TargetInterTokenLatency = -1,
+        }));
+        Assert.Equal(8, options.Message.Split("; ").Length);
+        Assert.Contains("MaxNumSeqs is 0, expected 1..65536", options.Message, StringComparison.Ordinal);
+        Assert.Equal("the trace has no step that says how long steps take", Assert.Throws<VllmException>(() =>
+            TraceSimulator.Run(TraceText.Parse(TraceText.Header, TraceText.Request(1, 0, 1, 1, [])), new SimulationOptions())).Message);
+        Assert.Equal("the trace has no request with output", Assert.Throws<VllmException>(() =>
+            TraceSimulator.Run(TraceText.Parse(TraceText.Header, TraceText.Step(1, 0)), new SimulationOptions())).Message);
+        // A thousand such requests would have room for a thousand million tokens.
+        string[] many = [.. Enumerable.Range(1, 300).Select(i => TraceText.Request(i, 0, 1, 1, [], maxTokens: 1 << 20))];
+        RecordedTrace large = TraceText.Parse([TraceText.Header.Replace("\"num_blocks\":64", "\"num_blocks\":1000000", StringComparison.Ordinal), TraceText.Step(1, 0), .. many]);
+        Assert.StartsWith("simulation: the requests that wait at 0 s have room for ", Assert.Throws<VllmException>(() => TraceSimulator.Run(large, new SimulationOptions())).Message, StringComparison.Ordinal);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private static RunOutcome Replay(RecordedTrace trace) => new VirtualEngine(trace.Header, new StepTimes(trace)).Run(trace.Requests);
+
+    // More than the engine can do at once for a while; every eighth request is urgent, and half share their beginning.
+    private static RecordedTrace Synthetic()
+    {
+        string[] steps = [.. Enumerable.Range(1, 80).Select(i => i % 3 == 0
+            ? TraceText.Step(i, 0.03 * i, 0.02 + (i % 5 * 0.001), rows: 3, decodeRows: 2, prefillTokens: 10 + i)
+            : TraceText.Step(i, 0.03 * i, 0.01 + (i % 7 * 0.001), rows: 1 + (i % 4), decodeRows: 1 + (i % 4), kvTokens: 10 + (i * 7 % 60)))];
+        string[] requests = [.. Enumerable.Range(1, 64).Select(i =>
+        {
+            bool urgent = i % 8 == 0;
+            int prompt = urgent ? 13 : 20;
+            ulong[] blocks = [.. Enumerable.Range(0, (prompt + 10) / 4).Select(block => (ulong)(i % 2 == 0 && block < 3 ? block + 1 : (100 * i) + block))];
+            return TraceText.Request(i, 0.01 * i, prompt, 10, blocks).Replace("\"priority\":0", urgent ? "\"priority\":-5" : "\"priority\":5", StringComparison.Ordinal);
+        })];
+        return TraceText.Parse([TraceText.Header, .. steps, .. requests]);
+    }
+
+    // Much faster than the engine can serve them, so that time decides little; a third of the prompts begin alike.
+    private static async Task RecordAsync(EngineOptions options, int requests)
+    {
+        using AsyncLlmEngine engine = AsyncLlmEngine.Create(options with { RecordTo = null });
+        await Task.WhenAll(Enumerable.Range(0, 16).Select(i => engine.RunAsync(TestEngines.Prompt(900 + i, 20), Parameters(40))));
+        using AsyncLlmEngine recorded = AsyncLlmEngine.Create(options);
+        List<Task> running = [];
+        for (int i = 0; i < requests; i++)
+        {
+            int[] prompt = i % 3 == 0 ? [.. TestEngines.Prompt(1, 24), .. TestEngines.Prompt(i, 8 + (i % 11))] : TestEngines.Prompt(1000 + i, 10 + (i * 7 % 60));
+            running.Add(recorded.RunAsync(prompt, Parameters(16 + (i * 5 % 48))));
+        }
+
+        await Task.WhenAll(running);
+    }
+
+    private static SamplingParams Parameters(int maxTokens) => new() { MaxTokens = maxTokens, Temperature = 0, IgnoreEos = true };
+
+    private static void AssertNear(double expected, double actual, double bound) =>
+        Assert.True(Math.Abs(actual - expected) <= bound * expected, $"{actual} is not within {bound:P0} of {expected}");
+}
