@@ -55,6 +55,7 @@ internal sealed class EngineOptionSet
     private readonly Option<double?> _kvOffloading = NumberOption.Gibibytes("--kv-offloading-size", "GiB of host memory for the CPU tier of the prefix cache. Default: 0, there is none.");
     private readonly Option<bool> _enforceEager = new("--enforce-eager") { Description = "Never record steps as graphs." };
     private readonly Option<bool> _deterministic = new("--deterministic") { Description = "Results that never depend on what else is in the batch, on a GPU too." };
+    private readonly SchedulingOptionSet _scheduling = new();
     private readonly Option<string> _model;
     private readonly Option<long?> _seed;
 
@@ -73,12 +74,14 @@ internal sealed class EngineOptionSet
         {
             command.Options.Add(option);
         }
+
+        _scheduling.AddTo(command);
     }
 
     internal EngineOptions Build(ParseResult parsed)
     {
         var defaults = new EngineOptions { Model = parsed.GetRequiredValue(_model) };
-        return defaults with
+        return _scheduling.Apply(parsed, defaults with
         {
             Device = DeviceCatalog.Parse(parsed.GetRequiredValue(_device)),
             Dtype = Dtypes[parsed.GetRequiredValue(_dtype)],
@@ -95,7 +98,7 @@ internal sealed class EngineOptionSet
             Deterministic = parsed.GetValue(_deterministic),
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Seed = parsed.GetValue(_seed) ?? defaults.Seed,
-        };
+        });
     }
 
     // Anything larger is refused by the options' own check, by name and range.
