@@ -40,25 +40,23 @@ internal sealed record WorkloadRun
     }
 
     /// <summary>
-    /// Hands in all requests at once to an engine with the static scheduler, behind one more that keeps it busy meanwhile: a batch is
-    /// filled from those who wait, and must not begin with the first few. Time counts from that one's end.
+    /// Hands in all requests at once to an engine with the static scheduler while another one keeps it busy: a batch is filled from those
+    /// who wait, and must not begin with the first few. Time counts from that one's end.
     /// </summary>
     internal static WorkloadRun AllWaiting(ServingContext context, Workload workload)
     {
-        (Prompt Prompt, SamplingParams Parameters)[] requests =
-        [
-            (RandomPrompts.Create(-1, 1, context.Config.VocabSize), TokenArrivals.ParametersFor(GateTokens)),
-            .. Requests(context, workload),
-        ];
-        RequestOutput? gate = null;
-        WorkloadRun run = Measure(context, workload, () =>
+        Prompt prompt = RandomPrompts.Create(-1, 1, context.Config.VocabSize);
+        int tokens = Math.Clamp(workload.LongestRequest - 1, 1, GateTokens);
+        using var running = new ManualResetEventSlim();
+        Task<TokenArrivals> gate = Task.Run(() => TokenArrivals.ReadAsync(context.Engine, prompt, tokens, running.Set, CancellationToken.None));
+        // One that fails says why below.
+        while (!running.Wait(10) && !gate.IsCompleted)
         {
-            IReadOnlyList<RequestOutput> outputs = context.Llm.Generate([.. requests.Select(request => request.Prompt)], [.. requests.Select(request => request.Parameters)]);
-            gate = outputs[0];
-            return [.. outputs.Skip(1)];
-        });
-        TimeSpan time = TimeProvider.System.GetElapsedTime(gate!.Timings.LastToken, run.Outputs.Max(output => output.Timings.LastToken));
-        return run with { Seconds = time.TotalSeconds };
+        }
+
+        WorkloadRun run = AllAtOnce(context, workload);
+        long from = Math.Max(gate.GetAwaiter().GetResult().Timings.LastToken, run.Outputs.Min(output => output.Timings.Arrived));
+        return run with { Seconds = TimeProvider.System.GetElapsedTime(from, run.Outputs.Max(output => output.Timings.LastToken)).TotalSeconds };
     }
 
     /// <summary>Hands in so many requests, and the next so many when the last of them has ended: a static batch, whatever the scheduler.</summary>
