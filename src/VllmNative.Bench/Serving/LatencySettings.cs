@@ -34,21 +34,13 @@ internal sealed record LatencySettings
     /// <exception cref="VllmException">A value is out of range; the message names the option.</exception>
     internal void Validate()
     {
-        Require(Batches.All(batch => batch >= 1), "--batch", string.Join(',', Batches), "1 or more each");
-        Require(Prompts.All(prompt => prompt >= 1), "--prompt", string.Join(',', Prompts), "1 or more each");
-        Require(Batches.Count + Prompts.Count > 0, "--batch and --prompt", "empty", "a number in one of them");
-        Require(Context >= 1, "--context", $"{Context}", "1 or more");
-        Require(Output >= 2, "--output", $"{Output}", "2 or more: the time between two tokens is measured");
-        Require(Repeats >= 1, "--repeats", $"{Repeats}", "1 or more");
+        Check.Option(Batches.All(batch => batch >= 1), "--batch", string.Join(',', Batches), "1 or more each");
+        Check.Option(Prompts.All(prompt => prompt >= 1), "--prompt", string.Join(',', Prompts), "1 or more each");
+        Check.Option(Batches.Count + Prompts.Count > 0, "--batch and --prompt", "empty", "a number in one of them");
+        Check.Option(Context >= 1, "--context", $"{Context}", "1 or more");
+        Check.Option(Output >= 2, "--output", $"{Output}", "2 or more: the time between two tokens is measured");
+        Check.Option(Repeats >= 1, "--repeats", $"{Repeats}", "1 or more");
         int largest = Batches.DefaultIfEmpty(1).Max();
-        Require(Engine.MaxNumSeqs is null || Engine.MaxNumSeqs >= largest, "--max-num-seqs", $"{Engine.MaxNumSeqs}", $"{largest} or more, the largest batch");
-    }
-
-    private static void Require(bool holds, string option, string value, string expected)
-    {
-        if (!holds)
-        {
-            throw new VllmException($"{option} is {value}, expected {expected}");
-        }
+        Check.Option(Engine.MaxNumSeqs is null || Engine.MaxNumSeqs >= largest, "--max-num-seqs", $"{Engine.MaxNumSeqs}", $"{largest} or more, the largest batch");
     }
 }

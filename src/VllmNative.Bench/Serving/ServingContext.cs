@@ -12,10 +12,12 @@ internal sealed class ServingContext : IDisposable
 {
     private const string ConfigFile = "config.json";
 
-    private ServingContext(LLM llm, LoopMeters meters, ModelConfig config, DeviceCeilings ceilings, string model)
+    private readonly ModelWork? _work;
+
+    private ServingContext(LLM llm, LoopMeters meters, ModelConfig config, DeviceCeilings? ceilings, string model)
     {
         (Llm, Meters, Config, Model) = (llm, meters, config, model);
-        Work = new ModelWork(config, llm.Engine, ceilings);
+        _work = ceilings is null ? null : new ModelWork(config, llm.Engine, ceilings);
     }
 
     internal LLM Llm { get; }
@@ -26,7 +28,8 @@ internal sealed class ServingContext : IDisposable
 
     internal ModelConfig Config { get; }
 
-    internal ModelWork Work { get; }
+    /// <summary>Floors of its steps; only where the device's ceilings were measured.</summary>
+    internal ModelWork Work => _work ?? throw new InvalidOperationException("the device's ceilings were not measured");
 
     /// <summary>The model's name in entries: that of its directory, or of its config file.</summary>
     internal string Model { get; }
@@ -35,6 +38,32 @@ internal sealed class ServingContext : IDisposable
     /// <param name="options">What to load.</param>
     /// <param name="entries">Gets the ceilings and where the memory went.</param>
     internal static ServingContext Create(EngineOptions options, ICollection<BenchEntry> entries)
+    {
+        (ModelConfig config, string name) = Describe(options);
+        DeviceCeilings ceilings;
+        using (Device device = Device.Create(options.Device, options.DeviceOrdinal, options.Threads))
+        {
+            ceilings = DeviceCeilings.Measure(device, DeviceCeilings.PlanOf(device), entries);
+        }
+
+        ServingContext context = Load(options, config, ceilings, name);
+        foreach (BenchEntry entry in MemoryOf(context.Engine.Capabilities.Memory, name))
+        {
+            entries.Add(entry);
+        }
+
+        return context;
+    }
+
+    /// <summary>Loads an engine whose figures stand beside another engine's, not beside the device's ceilings.</summary>
+    internal static ServingContext Open(EngineOptions options)
+    {
+        (ModelConfig config, string name) = Describe(options);
+        return Load(options, config, null, name);
+    }
+
+    /// <summary>The model's config and its name in entries; everything that can be checked without the device is.</summary>
+    internal static (ModelConfig Config, string Name) Describe(EngineOptions options)
     {
         options.Validate();
         string path = Path.GetFullPath(options.Model);
@@ -51,21 +80,7 @@ internal sealed class ServingContext : IDisposable
             throw new VllmException($"requests of {options.MaxModelLen} tokens are longer than the context of {name}, which is {config.MaxPositionEmbeddings}");
         }
 
-        DeviceCeilings ceilings;
-        using (Device device = Device.Create(options.Device, options.DeviceOrdinal, options.Threads))
-        {
-            ceilings = DeviceCeilings.Measure(device, DeviceCeilings.PlanOf(device), entries);
-        }
-
-        var meters = new LoopMeters { EngineTime = new ThreadTimeMeter(), DeviceTime = options.Device == DeviceKind.Cuda ? new DeviceTimeMeter() : null };
-        var llm = new LLM(options with { Meters = meters });
-        var context = new ServingContext(llm, meters, config, ceilings, name);
-        foreach (BenchEntry entry in MemoryOf(llm.Engine.Capabilities.Memory, name))
-        {
-            entries.Add(entry);
-        }
-
-        return context;
+        return (config, name);
     }
 
     /// <summary>What the loops' meters say of the steps since they were reset.</summary>
@@ -84,6 +99,17 @@ internal sealed class ServingContext : IDisposable
     }
 
     public void Dispose() => Llm.Dispose();
+
+    private static ServingContext Load(EngineOptions options, ModelConfig config, DeviceCeilings? ceilings, string name)
+    {
+        var meters = new LoopMeters
+        {
+            EngineTime = new ThreadTimeMeter(),
+            DeviceTime = options.Device == DeviceKind.Cuda ? new DeviceTimeMeter() : null,
+            KvSlots = new KvSlotMeter(),
+        };
+        return new ServingContext(new LLM(options with { Meters = meters }), meters, config, ceilings, name);
+    }
 
     private static IEnumerable<BenchEntry> MemoryOf(MemoryReport memory, string model)
     {

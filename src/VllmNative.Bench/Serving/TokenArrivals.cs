@@ -13,12 +13,13 @@ internal sealed record TokenArrivals(long[] Arrivals, RequestTimings Timings)
     /// <param name="tokens">Tokens to generate.</param>
     /// <param name="onFirst">Called when the first token is there.</param>
     /// <param name="cancellationToken">Ends the request.</param>
-    internal static async Task<TokenArrivals> ReadAsync(AsyncLlmEngine engine, Prompt prompt, int tokens, Action? onFirst, CancellationToken cancellationToken)
+    /// <param name="scheduling">What it asks of the prefix cache; null = the defaults.</param>
+    internal static async Task<TokenArrivals> ReadAsync(AsyncLlmEngine engine, Prompt prompt, int tokens, Action? onFirst, CancellationToken cancellationToken, RequestScheduling? scheduling = null)
     {
         long[] arrivals = new long[tokens];
         int seen = 0;
         RequestOutput? last = null;
-        await foreach (RequestOutput output in engine.GenerateAsync(prompt, ParametersFor(tokens), cancellationToken: cancellationToken).ConfigureAwait(false))
+        await foreach (RequestOutput output in engine.GenerateAsync(prompt, ParametersFor(tokens), scheduling: scheduling, cancellationToken: cancellationToken).ConfigureAwait(false))
         {
             long now = TimeProvider.System.GetTimestamp();
             last = output;

@@ -56,6 +56,7 @@ internal sealed class EngineOptionSet
     private readonly Option<bool> _enforceEager = new("--enforce-eager") { Description = "Never record steps as graphs." };
     private readonly Option<bool> _deterministic = new("--deterministic") { Description = "Results that never depend on what else is in the batch, on a GPU too." };
     private readonly Option<string?> _recordTo = new("--record-to") { Description = "Records requests and steps into this file, for vllm-native simulate; no text goes in.", HelpName = "FILE" };
+    private readonly SchedulingOptionSet _scheduling = new();
     private readonly Option<string> _model;
     private readonly Option<long?> _seed;
 
@@ -74,12 +75,14 @@ internal sealed class EngineOptionSet
         {
             command.Options.Add(option);
         }
+
+        _scheduling.AddTo(command);
     }
 
     internal EngineOptions Build(ParseResult parsed)
     {
         var defaults = new EngineOptions { Model = parsed.GetRequiredValue(_model) };
-        return defaults with
+        return _scheduling.Apply(parsed, defaults with
         {
             Device = DeviceCatalog.Parse(parsed.GetRequiredValue(_device)),
             Dtype = Dtypes[parsed.GetRequiredValue(_dtype)],
@@ -97,7 +100,7 @@ internal sealed class EngineOptionSet
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Seed = parsed.GetValue(_seed) ?? defaults.Seed,
             RecordTo = parsed.GetValue(_recordTo),
-        };
+        });
     }
 
     // Anything larger is refused by the options' own check, by name and range.

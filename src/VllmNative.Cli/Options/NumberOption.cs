@@ -18,6 +18,8 @@ internal static class NumberOption
 
     internal static Option<double?> Gibibytes(string name, string description) => Create<double>(name, description, "GIB", "a number of GiB");
 
+    internal static Option<double?> Milliseconds(string name, string description) => Create<double>(name, description, "MS", "a number of milliseconds");
+
     /// <summary>Whole numbers between commas; "" is none.</summary>
     internal static Option<int[]> Integers(string name, string description, int[] defaults) => new(name)
     {

@@ -15,8 +15,12 @@ internal sealed record LoopMeters
     /// <summary>The device's own time, where somebody asks for it: measuring it costs two events a step.</summary>
     internal DeviceTimeMeter? DeviceTime { get; init; }
 
+    /// <summary>What the KV blocks hold, where somebody asks for it: every step looks at every request.</summary>
+    internal KvSlotMeter? KvSlots { get; init; }
+
     internal void Reset()
     {
+        KvSlots?.Reset();
         DeviceTime?.Reset();
         EngineTime?.Reset();
         Engine.Reset();

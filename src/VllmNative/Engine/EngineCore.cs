@@ -105,6 +105,9 @@ internal sealed class EngineCore : IDisposable
     /// <summary>How often a request lost its blocks so far.</summary>
     internal long Preemptions => _scheduler.Preemptions;
 
+    /// <summary>How often its blocks went to the host.</summary>
+    internal long SwapOuts => _scheduler.SwapOuts;
+
     /// <summary>Steps computed so far.</summary>
     internal long Steps => Volatile.Read(ref _steps);
 
@@ -361,6 +364,11 @@ internal sealed class EngineCore : IDisposable
         }
 
         _stepId++;
+        if (_meters?.KvSlots is { } slots)
+        {
+            CountSlots(slots);
+        }
+
         if (_admitted.Count > 0)
         {
             _membershipChanged = true;
@@ -380,6 +388,23 @@ internal sealed class EngineCore : IDisposable
         _submitted[slot] = TimeProvider.System.GetTimestamp();
         _runner.Submit(plan, _results[slot]);
         _inFlight++;
+    }
+
+    // Shared blocks are full: a request's own last ones are what it wastes.
+    private void CountSlots(KvSlotMeter meter)
+    {
+        int blockSize = _scheduler.Cache.BlockSize;
+        (long wasted, long tokens, long finalTokens) = (0, 0, 0);
+        List<Request> running = _scheduler.Running;
+        for (int i = 0; i < running.Count; i++)
+        {
+            Request request = running[i];
+            wasted += ((long)request.BlockCount * blockSize) - request.Scheduled;
+            tokens += request.Scheduled;
+            finalTokens += request.PromptLength + request.MaxTokens;
+        }
+
+        meter.Add((long)_pool.Used * blockSize, wasted, running.Count, tokens, finalTokens);
     }
 
     private void Collect()

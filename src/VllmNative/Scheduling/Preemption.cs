@@ -9,9 +9,13 @@ namespace VllmNative.Scheduling;
 internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, PreemptionCost cost, long blockBytes, PlanList<StepEvent> events)
 {
     private long _count;
+    private long _swapOuts;
 
     /// <summary>How often so far; other threads may read it.</summary>
     internal long Count => Volatile.Read(ref _count);
+
+    /// <summary>How many of them were swaps; other threads may read it.</summary>
+    internal long SwapOuts => Volatile.Read(ref _swapOuts);
 
     /// <summary>Takes the blocks of a running request; it waits to go on.</summary>
     internal void Preempt(Request victim, StepPlan plan)
@@ -20,6 +24,7 @@ internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, Runn
         Note(victim);
         if (Swaps(victim))
         {
+            Volatile.Write(ref _swapOuts, _swapOuts + 1);
             Stop(victim);
             swap!.SwapOut(victim, plan);
         }

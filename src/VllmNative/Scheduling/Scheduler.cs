@@ -88,6 +88,9 @@ internal sealed class Scheduler
     /// <summary>How often a request lost its blocks so far; other threads may read it.</summary>
     internal long Preemptions => _preemption.Count;
 
+    /// <summary>How many of them went to the host instead of being dropped.</summary>
+    internal long SwapOuts => _preemption.SwapOuts;
+
     /// <summary>Everything that holds blocks; for invariant checks.</summary>
     internal IEnumerable<Request> Owners =>
         _running.List.Concat(_waiting).Concat(_leaving).Concat(_transfers.UnderWay.Select(transfer => transfer.Request).OfType<Request>()).Distinct();

@@ -9,7 +9,7 @@ public class SchedulerBenchmarks
     private SchedulerWorkload _scheduler = null!;
 
     /// <summary>Requests that run at the same time.</summary>
-    [Params(64, 256)]
+    [Params(64, 256, 1024)]
     public int Running { get; set; }
 
     /// <summary>Admits the requests.</summary>

@@ -17,8 +17,20 @@ internal static class Headlines
         foreach (int running in (int[])[64, 256])
         {
             using var scheduler = new SchedulerWorkload(running);
-            yield return new Figure($"Schedule and commit a step, {running} requests", Many(1000, scheduler.Step), running / 1e6, "M tokens/s");
+            yield return new Figure($"Schedule and commit a step, {running} requests", Many(1000, () => scheduler.Step()), running / 1e6, "M tokens/s");
         }
+
+        foreach (int running in (int[])[256, 1024])
+        {
+            using var scheduler = new SchedulerWorkload(running);
+            yield return new Figure($"Schedule a step, {running} requests", Schedule(scheduler), running / 1e6, "M tokens/s");
+        }
+
+        var prefixes = new PrefixWorkload();
+        double promptTokens = PrefixWorkload.PromptTokens / 1e6;
+        yield return new Figure($"Prefix cache: look up {PrefixWorkload.PromptTokens} cached tokens", Many(10, prefixes.LookUp), promptTokens, "M tokens/s");
+        yield return new Figure($"Prefix cache: hash {PrefixWorkload.PromptTokens} tokens, on the caller's thread", Many(10, prefixes.Hash), promptTokens, "M tokens/s");
+        yield return new Figure("KV block: take and release", Many(100_000, prefixes.TakeAndRelease), 1e-6, "M blocks/s");
 
         var tokenizer = new TokenizerWorkload();
         double mebibytes = tokenizer.TextBytes / (double)(1 << 20);
@@ -82,6 +94,14 @@ internal static class Headlines
         }
 
         return new Figure(name, Sample.Of(work), bytes / 1e9, "GB/s", ReadBandwidth.RunBytes / Sample.Of(reading).Fast / 1e9);
+    }
+
+    // By its own clock, beside what else a step is.
+    private static Sample Schedule(SchedulerWorkload scheduler)
+    {
+        const int warmUp = 2000;
+        const int steps = 20_000;
+        return Sample.Of(Enumerable.Range(0, warmUp + steps).Select(_ => scheduler.Step().TotalSeconds).Skip(warmUp));
     }
 
     private static Figure NativeCall()

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using VllmNative.Cache;
 using VllmNative.Engine;
 using VllmNative.Outputs;
@@ -37,7 +38,8 @@ internal sealed class SchedulerWorkload : IDisposable
         Step();
     }
 
-    internal void Step()
+    /// <summary>A step; what scheduling took of it.</summary>
+    internal TimeSpan Step()
     {
         while (_scheduler.RunningCount + _scheduler.WaitingCount < _running)
         {
@@ -47,7 +49,9 @@ internal sealed class SchedulerWorkload : IDisposable
         }
 
         _admitted.Clear();
+        long start = Stopwatch.GetTimestamp();
         _scheduler.Schedule(_plan, _admitted);
+        TimeSpan taken = Stopwatch.GetElapsedTime(start);
         _result.Begin(_plan.StepId);
         for (int i = 0; i < _plan.Rows.Count; i++)
         {
@@ -56,6 +60,7 @@ internal sealed class SchedulerWorkload : IDisposable
 
         _committer.Commit(_plan, _result);
         _pump.Flush();
+        return taken;
     }
 
     public void Dispose() => _pump.Dispose();

@@ -58,10 +58,118 @@ public sealed class BenchCommandTests : IDisposable
         // 43 tokens generated, 122 read.
         Assert.Equal(165 / 43.0, all.Value / output.Value, 3);
         Assert.Equal(43 / 4.0, output.Value / entries[$"requests a second, {where}"].Value, 2);
-        Assert.Equal(0, entries[$"preemptions, {where}"].Value);
+        Assert.Equal((0.0, 0.0), (entries[$"preemptions, swapped, {where}"].Value, entries[$"preemptions, recomputed, {where}"].Value));
+        // At most two rows of at most 60 tokens in blocks of 16: blocks waste less than whole final lengths, those less than rows.
+        BenchEntry waste = entries[$"KV slots wasted, blocks of 16, {where}"];
+        Assert.InRange(waste.Value, 0.1, 60);
+        Assert.InRange(entries[$"KV slots wasted, had each request reserved 8192, {where}"].Value, 99, 100);
+        Assert.InRange(entries[$"KV slots wasted, had each request reserved its final length, {where}"].Value, 1, 60);
         Assert.InRange(entries[$"KV cache used at most, {where}"].Value, 1, 100);
         Assert.Equal(4, entries[$"TTFT, {where}"].Samples);
         Assert.Equal(3, entries[$"TPOT, {where}"].Samples); // one request has a single token
+    }
+
+    [Fact]
+    public void Batching_OfATinyModel()
+    {
+        string workload = _folder.Write("mix.json", """{"requests": [[5, 9], [40, 3], [17, 30], [60, 1], [8, 8], [9, 12], [3, 3]]}""");
+        string plot = Path.Combine(_folder.Path, "plot.svg");
+        CliResult result = CliProcess.Run(
+            "bench", "batching", "--model-config", Tiny, "--workload", workload, "--num-prompts", "6", "--static-requests", "3", "--static-model-len", "256", "--batch", "1,3",
+            "--max-num-seqs", "8", "--kv-cache-memory-bytes", "2M", "--threads", "1", "--json", JsonFile, "--plot", plot);
+        Assert.Equal("", result.Error);
+        BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
+        Assert.Equal("batching", report.Kind);
+        const string all = "qwen3, mix, 6 requests";
+        const string few = "qwen3, mix, first 3 requests";
+        Assert.Equal(
+            [
+                $"output tokens a second, continuous batching, {all}",
+                $"output tokens a second, continuous batching, {few}",
+                .. new[] { $"rows for the longest request|{all}", $"rows of 256 tokens|{few}" }.Select(name => name.Split('|')).SelectMany(name => new[]
+                {
+                    $"static batching, {name[0]}, rows that fit, {name[1]}",
+                    $"output tokens a second, static batching, {name[0]}, {name[1]}",
+                    $"continuous over static batching, {name[0]}, {name[1]}",
+                }),
+                .. new[] { "batch 1, qwen3, mix, first 4 requests", "batch 3, qwen3, mix, first 6 requests" }.SelectMany(where => new[]
+                {
+                    $"output tokens a second, continuous batching, {where}",
+                    $"output tokens a second, static batching, {where}",
+                    $"continuous over static batching, {where}",
+                }),
+            ],
+            report.Entries.Select(entry => entry.Name));
+        Assert.All(report.Entries, entry => Assert.True(entry.Value > 0, entry.Name));
+        Dictionary<string, double> values = report.Entries.ToDictionary(entry => entry.Name, entry => entry.Value);
+        Assert.Equal(
+            values[$"output tokens a second, continuous batching, {few}"] / values[$"output tokens a second, static batching, rows of 256 tokens, {few}"],
+            values[$"continuous over static batching, rows of 256 tokens, {few}"],
+            2);
+        // The same bytes: fewer of the longer rows fit.
+        Assert.True(values[$"static batching, rows of 256 tokens, rows that fit, {few}"] < values[$"static batching, rows for the longest request, rows that fit, {all}"]);
+        Assert.Contains("   batch  requests    continuous        static   ratio", result.Output, StringComparison.Ordinal);
+        Assert.StartsWith("<svg ", File.ReadAllText(plot), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Prefix_OfATinyModel()
+    {
+        CliResult result = CliProcess.Run(
+            "bench", "prefix", "--model-config", Tiny, "--num-prompts", "4", "--prefix-len", "200", "--suffix-len", "20", "--threads", "1", "--json", JsonFile);
+        Assert.Equal("", result.Error);
+        BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
+        Assert.Equal(("prefix", 12), (report.Kind, report.Entries.Count));
+        foreach (string how in (string[])["one at a time", "all at once"])
+        {
+            string where = $"{how}, qwen3, 4 prompts of 200 common and 20 own tokens";
+            Dictionary<string, BenchEntry> entries = report.Entries.ToDictionary(entry => entry.Name);
+            // 12 blocks of 16 of each prompt's 220 tokens.
+            Assert.Equal(100 * 192 / 220.0, entries[$"prefix cache hits, {where}"].Value, 2);
+            BenchEntry without = entries[$"TTFT without prefix cache, {where}"];
+            BenchEntry with = entries[$"TTFT with prefix cache, {where}"];
+            Assert.Equal((4, 4), (without.Samples, with.Samples));
+            Assert.Equal(without.Value / with.Value, entries[$"TTFT without over with prefix cache, {where}"].Value, 1);
+            Assert.Equal((without.High, with.High), (entries[$"TTFT p90 without prefix cache, {where}"].Value, entries[$"TTFT p90 with prefix cache, {where}"].Value));
+        }
+    }
+
+    [Fact]
+    public void Interference_OfATinyModel()
+    {
+        string config = _folder.Write("long.json", File.ReadAllText(Path.Combine(Tiny, "config.json")).Replace("\"max_position_embeddings\": 512", "\"max_position_embeddings\": 16384", StringComparison.Ordinal));
+        CliResult result = CliProcess.Run(
+            "bench", "interference", "--model-config", config, "--streams", "2", "--context", "16", "--prompt-tokens", "300", "--prompts", "2", "--chunk", "64", "--steady-tokens", "30",
+            "--target-factor", "3", "--threads", "1", "--json", JsonFile);
+        Assert.Equal("", result.Error);
+        BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
+        Assert.Equal("interference", report.Kind);
+        const string where = "long, 2 streams, context 16, prompts of 300";
+        Dictionary<string, BenchEntry> entries = report.Entries.ToDictionary(entry => entry.Name);
+        double alone = entries["ITL p50, no prompts, long, 2 streams, context 16"].Value;
+        foreach (string how in (string[])["chunks of 64", "target 3 x p50"])
+        {
+            Assert.True(entries[$"ITL p99, {how}, {where}"].Value >= entries[$"ITL p50, {how}, {where}"].Value);
+            Assert.True(entries[$"all tokens a second, {how}, {where}"].Value > entries[$"prompt tokens a second, {how}, {where}"].Value);
+        }
+
+        double target = entries[$"ITL p99, target 3 x p50, {where}"].Target!.Value;
+        Assert.InRange(target / alone, 2.99, 3.01);
+        Assert.Null(entries[$"ITL p99, chunks of 64, {where}"].Target);
+        Assert.Equal(
+            entries[$"all tokens a second, target 3 x p50, {where}"].Value / entries[$"all tokens a second, chunks of 64, {where}"].Value,
+            entries[$"all tokens a second, latency target over chunks of 64, {where}"].Value,
+            2);
+    }
+
+    [Fact]
+    public void StreamsThatEndBeforeThePrompts_AreAnError()
+    {
+        CliResult result = CliProcess.Run(
+            "bench", "interference", "--model-config", Tiny, "--streams", "2", "--context", "8", "--output", "12", "--prompt-tokens", "200", "--steady-tokens", "11", "--threads", "1");
+        Assert.Equal(
+            "vllm-native: error: a decoding request has ended after its 12 tokens, before the prompts were done; give more with --output, or fewer --prompts",
+            Assert.Single(result.ErrorLines));
     }
 
     [Fact]
@@ -82,6 +190,11 @@ public sealed class BenchCommandTests : IDisposable
     [InlineData("Option '--model-config' is required. (see vllm-native bench latency --help)", "latency")]
     [InlineData("--output is 1, expected 2 or more: the time between two tokens is measured", "latency", "--model-config", "x", "--output", "1")]
     [InlineData("/no/such/model: no such config.json or model directory", "latency", "--model-config", "/no/such/model")]
+    [InlineData("--num-prompts is 0, expected 1 or more", "prefix", "--model-config", "x", "--num-prompts", "0")]
+    [InlineData("--no-enable-prefix-caching is given, expected prefix caching, which is measured", "prefix", "--model-config", "x", "--no-enable-prefix-caching")]
+    [InlineData("--streams is 0, expected 1 or more", "interference", "--model-config", "x", "--streams", "0")]
+    [InlineData("--target-factor is 1, expected above 1 and at most 100: beside decodes alone nothing fits", "interference", "--model-config", "x", "--target-factor", "1")]
+    [InlineData("--output is 50, expected more than --steady-tokens, which is 200", "interference", "--model-config", "x", "--output", "50")]
     [InlineData("--json is \"/no/such/folder/x.json\": no such folder", "kernels", "--json", "/no/such/folder/x.json")]
     [InlineData("--targets is \"/no/such/file\": no such file", "kernels", "--targets", "/no/such/file")]
     [InlineData("--workload is \"/no/such/file\": no such file", "throughput", "--model-config", "x", "--workload", "/no/such/file")]

@@ -3,6 +3,7 @@ using VllmNative.Cli.Options;
 using VllmNative.Diagnostics;
 using VllmNative.Engine;
 using VllmNative.Requests;
+using VllmNative.Scheduling;
 using VllmNative.Tensors;
 using Xunit;
 
@@ -44,6 +45,46 @@ public sealed class OptionSetTests
             "--model", "m", "--device", "cuda", "--dtype", "half", "--kv-cache-dtype", "fp8", "--max-model-len", "2k", "--block-size", "32", "--max-num-seqs", "5",
             "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--gpu-memory-utilization", "0.8", "--swap-space", "1.5", "--kv-offloading-size", "3", "--enforce-eager", "--deterministic", "--threads", "3", "--seed", "7", "--record-to", "trace.jsonl"));
     }
+
+    [Fact]
+    public void SchedulingOptions_EachOption_HasItsSetting()
+    {
+        EngineOptions found = Engine(
+            "--model", "m", "--no-enable-prefix-caching", "--eviction-policy", "lfu", "--scheduling-policy", "fair", "--user-weight", "a=2.5", "--user-weight", "b=c=3",
+            "--max-overtakes", "4", "--scheduler", "static", "--preemption-mode", "swap", "--target-inter-token-latency", "12.5", "--long-prefill-token-threshold", "512");
+        Assert.Equal([("a", 2.5), ("b=c", 3.0)], found.UserWeights.Select(user => (user.Key, user.Value)));
+        EngineOptions expected = new()
+        {
+            Model = "m",
+            EnablePrefixCaching = false,
+            EvictionPolicy = "lfu",
+            SchedulingPolicy = "fair",
+            UserWeights = found.UserWeights,
+            MaxOvertakes = 4,
+            Scheduler = "static",
+            PreemptionMode = PreemptionMode.Swap,
+            TargetInterTokenLatency = TimeSpan.FromMilliseconds(12.5),
+            LongPrefillTokenThreshold = 512,
+        };
+        Assert.Equal(expected, found);
+        Assert.True(Engine("--model", "m", "--enable-prefix-caching").EnablePrefixCaching);
+    }
+
+    [Theory]
+    [InlineData("--enable-prefix-caching and --no-enable-prefix-caching are both given, expected one of them", "--enable-prefix-caching", "--no-enable-prefix-caching")]
+    [InlineData("--user-weight is \"a\", expected USER=X with a number X", "--user-weight", "a")]
+    [InlineData("--user-weight is \"=2\", expected USER=X with a number X", "--user-weight", "=2")]
+    public void SchedulingOptionsThatMakeNoSense_AreNamed(string message, params string[] arguments) =>
+        Assert.Equal(message, Assert.Throws<VllmException>(() => Engine(["--model", "m", .. arguments])).Message);
+
+    [Theory]
+    [InlineData("engine options: SchedulingPolicy is \"lottery\"", "--scheduling-policy", "lottery")]
+    [InlineData("engine options: EvictionPolicy is \"fifo\"", "--eviction-policy", "fifo")]
+    [InlineData("engine options: Scheduler is \"dynamic\"", "--scheduler", "dynamic")]
+    [InlineData("engine options: TargetInterTokenLatency is 00:00:00", "--target-inter-token-latency", "NaN")]
+    [InlineData("engine options: TargetInterTokenLatency is 11.13:46:40", "--target-inter-token-latency", "1e300")]
+    public void NamesAndTimesThatDoNotExist_AreRefusedByTheEngine(string message, string option, string value) =>
+        Assert.StartsWith(message, Assert.Throws<VllmException>(Engine("--model", "m", option, value).Validate).Message, StringComparison.Ordinal);
 
     [Theory]
     [InlineData("auto", ModelDtype.Auto)]
@@ -89,6 +130,8 @@ public sealed class OptionSetTests
     [InlineData("--block-size", "1.5", "--block-size is \"1.5\", expected a whole number.")]
     [InlineData("--kv-cache-memory-bytes", "1X", "--kv-cache-memory-bytes is \"1X\"")]
     [InlineData("--swap-space", "4G", "--swap-space is \"4G\", expected a number of GiB")]
+    [InlineData("--preemption-mode", "drop", "drop")]
+    [InlineData("--target-inter-token-latency", "soon", "--target-inter-token-latency is \"soon\", expected a number of milliseconds.")]
     [InlineData("--seed", "9999999999999999999999", "--seed is \"9999999999999999999999\"")]
     public void BadValue_IsAnErrorThatNamesIt(string option, string value, string expected)
     {

@@ -29,8 +29,8 @@ public sealed partial class FolderDependencyTests
         ["Engine"] = "Bindings Requests Tokenization Steps Cache Scheduling Recording Tensors Parallel Layers Loading Models Sampling Execution Outputs Metrics",
     };
 
-    // Bindings for the exception that it throws; the rest of it is internal.
-    private const string OtherAssembliesMayUse = "Bindings Engine Requests Metrics Simulation Tokenization";
+    // Bindings for the exception that it throws, Scheduling for the modes that EngineOptions has; the rest of both is internal.
+    private const string OtherAssembliesMayUse = "Bindings Engine Requests Metrics Scheduling Simulation Tokenization";
 
     // Benchmarks measure the device's operations themselves, and compute floors from a model's config.
     private const string BenchMayUse = OtherAssembliesMayUse + " Tensors Loading";

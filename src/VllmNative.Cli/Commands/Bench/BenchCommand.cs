@@ -2,15 +2,18 @@ using System.CommandLine;
 
 namespace VllmNative.Cli.Commands.Bench;
 
-/// <summary>Measures: kernels by themselves, an engine's latencies, an engine's throughput.</summary>
+/// <summary>Measures: kernels by themselves, an engine's latencies and throughput, and what its scheduler and its KV cache bring.</summary>
 internal static class BenchCommand
 {
     internal static Command Create()
     {
-        var command = new Command("bench", "Measures kernels, latency or throughput on this machine, each figure beside what the device can do at best.");
+        var command = new Command("bench", "Measures kernels, latency, throughput, or what batching, prefix cache and latency target bring, on this machine.");
         command.Subcommands.Add(BenchKernelsCommand.Create());
         command.Subcommands.Add(BenchLatencyCommand.Create());
         command.Subcommands.Add(BenchThroughputCommand.Create());
+        command.Subcommands.Add(BenchBatchingCommand.Create());
+        command.Subcommands.Add(BenchPrefixCommand.Create());
+        command.Subcommands.Add(BenchInterferenceCommand.Create());
         return command;
     }
 }
