@@ -78,7 +78,7 @@ public sealed class LLM : IDisposable
         OutputProcessor[] processors = [.. prompts.Select((prompt, i) => Engine.Prepare(prompt, parametersOf(i)))];
         foreach (OutputProcessor processor in processors)
         {
-            Engine.Core.Submit(processor.Request);
+            Engine.Submit(processor);
         }
 
         // Read on the pool, so that a caller's synchronization context cannot block it.

@@ -140,6 +140,14 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump)
                 End(request, FinishReason.Length, null);
                 return;
             }
+
+            if (request.Parameters.RepetitionDetection is { } repetition
+                && request.OutputLength >= request.Parameters.MinTokens
+                && repetition.Found(request.Tokens.Span[request.PromptLength..]))
+            {
+                End(request, FinishReason.Repetition, null);
+                return;
+            }
         }
 
         scheduler.TokensTaken(request);

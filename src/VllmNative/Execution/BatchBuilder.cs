@@ -9,10 +9,7 @@ internal sealed class BatchBuilder : IDisposable
 {
     private readonly Sampler _sampler;
     private readonly StepUpload _upload;
-
-    // Apart from the rest: how many edits a step has is not bounded by the batch.
-    private readonly StagedArray<int>[] _editPositions;
-    private readonly StagedArray<float>[] _editValues;
+    private readonly LogitChangesUpload _changes;
 
     internal BatchBuilder(Device device, BatchShape shape, Sampler sampler, int slots)
     {
@@ -26,8 +23,7 @@ internal sealed class BatchBuilder : IDisposable
             shape.MaxTableUpdates * 4L,
             shape.MaxTableUpdates * 2L,
             shape.MaxTokens);
-        _editPositions = [.. Enumerable.Range(0, slots).Select(_ => new StagedArray<int>(device, shape.MaxSeqs * 8))];
-        _editValues = [.. Enumerable.Range(0, slots).Select(_ => new StagedArray<float>(device, shape.MaxSeqs * 4))];
+        _changes = new LogitChangesUpload(device, slots, shape.MaxSeqs * 4);
     }
 
     /// <summary>Bytes of device memory.</summary>
@@ -68,42 +64,13 @@ internal sealed class BatchBuilder : IDisposable
         };
     }
 
-    /// <summary>Uploads the plan's logit edits and returns their tensors; absent when there are none.</summary>
-    internal (Tensor Positions, Tensor Values) UploadEdits(StepPlan plan, int slot)
-    {
-        int count = plan.LogitEdits.Count;
-        if (count == 0)
-        {
-            return default;
-        }
-
-        StagedArray<int> positions = _editPositions[slot];
-        StagedArray<float> values = _editValues[slot];
-        positions.EnsureCapacity(count * 2);
-        values.EnsureCapacity(count);
-        for (int i = 0; i < count; i++)
-        {
-            ref readonly LogitEdit edit = ref plan.LogitEdits[i];
-            (positions.Host[2 * i], positions.Host[(2 * i) + 1], values.Host[i]) = (edit.LogitsRow, edit.TokenId, edit.Value);
-        }
-
-        positions.Upload(count * 2);
-        values.Upload(count);
-        return (Matrix(positions.Data, count, 2), Tensor.Vector(values.Data, DataType.Float32, count));
-    }
+    /// <summary>Uploads what the plan changes about logits.</summary>
+    internal LogitChanges UploadChanges(StepPlan plan, int slot) => _changes.Upload(plan, slot);
 
     public void Dispose()
     {
         _upload.Dispose();
-        foreach (StagedArray<int> positions in _editPositions)
-        {
-            positions.Dispose();
-        }
-
-        foreach (StagedArray<float> values in _editValues)
-        {
-            values.Dispose();
-        }
+        _changes.Dispose();
     }
 
     // Admissions only: how the new rows sample, and the tokens that they have already.

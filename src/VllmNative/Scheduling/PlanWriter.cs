@@ -33,6 +33,10 @@ internal static class PlanWriter
             plan.AllGreedy &= request.Parameters.IsGreedy;
             plan.AnyPenalties |= request.CountSlot >= 0;
             BanStops(plan, request);
+            if (request.Rules is { } rules)
+            {
+                Apply(rules, plan, request);
+            }
         }
 
         plan.AddRow(new StepRow(request.Row, tokens, firstId, request.Scheduled, samples ? 1 : 0, request.Parameters.Logprobs ?? -1));
@@ -49,6 +53,30 @@ internal static class PlanWriter
         foreach (int id in request.StopIds)
         {
             plan.LogitEdits.Add(new LogitEdit(plan.NumLogits, id, float.NegativeInfinity));
+        }
+    }
+
+    // All of them add, so their order does not matter: a ban stays one whatever is added to it.
+    private static void Apply(LogitRules rules, StepPlan plan, Request request)
+    {
+        int row = plan.NumLogits;
+        if (rules.Allowed.Length > 0)
+        {
+            plan.LogitMasks.Add(new LogitMask(row, rules.Allowed));
+        }
+
+        ReadOnlySpan<int> output = request.Tokens.Span[request.PromptLength..];
+        foreach (int[] word in rules.BadWords)
+        {
+            if (output.EndsWith(word.AsSpan(0, word.Length - 1)))
+            {
+                plan.LogitEdits.Add(new LogitEdit(row, word[^1], float.NegativeInfinity));
+            }
+        }
+
+        foreach ((int id, float value) in rules.Biases)
+        {
+            plan.LogitEdits.Add(new LogitEdit(row, id, value));
         }
     }
 

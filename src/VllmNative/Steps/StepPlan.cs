@@ -22,6 +22,9 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
 
     internal PlanList<LogitEdit> LogitEdits { get; } = new(maxRows);
 
+    /// <summary>At most one for each logits row; all of the same width.</summary>
+    internal PlanList<LogitMask> LogitMasks { get; } = new(0);
+
     internal PlanList<BlockCopy> BlockCopies { get; } = new(16);
 
     internal PlanList<BlockSwap> BlockSwaps { get; } = new(16);
@@ -72,6 +75,7 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
         TableUpdates.Clear();
         SamplingUpdates.Clear();
         LogitEdits.Clear();
+        LogitMasks.Clear();
         BlockCopies.Clear();
         BlockSwaps.Clear();
         AwaitsSwaps = false;

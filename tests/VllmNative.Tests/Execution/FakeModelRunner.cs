@@ -242,6 +242,14 @@ internal sealed class FakeModelRunner : IModelRunner
 
     private static bool Banned(StepPlan plan, int logitsRow, int id)
     {
+        foreach (LogitMask mask in plan.LogitMasks.Span)
+        {
+            if (mask.LogitsRow == logitsRow && (mask.Bits.Span[id / 32] >> (id % 32) & 1) == 0)
+            {
+                return true;
+            }
+        }
+
         foreach (LogitEdit edit in plan.LogitEdits.Span)
         {
             if (edit.LogitsRow == logitsRow && edit.TokenId == id)
