@@ -71,6 +71,11 @@ internal sealed class RequestFactory
             throw new InvalidRequestException("logprobs", $"logprobs is {parameters.Logprobs}, expected 0..{vocabulary} (the vocabulary)");
         }
 
+        if (parameters.PromptLogprobs > vocabulary)
+        {
+            throw new InvalidRequestException("prompt_logprobs", $"prompt_logprobs is {parameters.PromptLogprobs}, expected 0..{vocabulary} (the vocabulary)");
+        }
+
         if ((parameters.Stop.Count > 0 || parameters.Detokenize) && _parts.Tokenizer is null && prompt.TokenIds is null)
         {
             throw new InvalidRequestException("prompt", "the model has no tokenizer, expected a prompt of token ids");
@@ -95,9 +100,12 @@ internal sealed class RequestFactory
         long now = TimeProvider.System.GetTimestamp();
         for (int i = 0; i < requests.Length; i++)
         {
-            var request = new Request(firstId + i, ids, parameters, maxTokens, stopIds, _parts.KvGroup.BlockSize, seed + (ulong)i, i > 0 ? requests[0] : null)
+            // The prompt is scored once, and computed for that whatever the cache has.
+            bool scores = i == 0 && parameters.PromptLogprobs is not null;
+            SamplingParams own = i == 0 ? parameters : parameters with { PromptLogprobs = null };
+            var request = new Request(firstId + i, ids, own, maxTokens, stopIds, _parts.KvGroup.BlockSize, seed + (ulong)i, i > 0 ? requests[0] : null)
             {
-                Scheduling = scheduling,
+                Scheduling = scores ? scheduling with { SkipReadingPrefixCache = true } : scheduling,
                 Rules = rules,
                 Deadline = Deadline(now, _options.RequestTimeout),
                 QueueDeadline = Deadline(now, _options.QueueTimeout),

@@ -10,6 +10,7 @@ internal sealed class BatchBuilder : IDisposable
     private readonly Sampler _sampler;
     private readonly StepUpload _upload;
     private readonly LogitChangesUpload _changes;
+    private readonly GivenIds _given;
 
     internal BatchBuilder(Device device, BatchShape shape, Sampler sampler, int slots)
     {
@@ -23,7 +24,8 @@ internal sealed class BatchBuilder : IDisposable
             shape.MaxTableUpdates * 4L,
             shape.MaxTableUpdates * 2L,
             shape.MaxTokens);
-        _changes = new LogitChangesUpload(device, slots, shape.MaxSeqs * 4);
+        _given = new GivenIds(device, slots, shape.MaxLogits);
+        _changes = new LogitChangesUpload(device, slots, shape.MaxLogits);
     }
 
     /// <summary>Bytes of device memory.</summary>
@@ -67,9 +69,27 @@ internal sealed class BatchBuilder : IDisposable
     /// <summary>Uploads what the plan changes about logits.</summary>
     internal LogitChanges UploadChanges(StepPlan plan, int slot) => _changes.Upload(plan, slot);
 
+    /// <summary>The ids that the plan gives; null when it gives none.</summary>
+    internal GivenIds? GivenOf(StepPlan plan, int slot)
+    {
+        if (plan.GivenIds.Count == 0)
+        {
+            return null;
+        }
+
+        _given.Begin(slot);
+        foreach (ref readonly GivenTokens given in plan.GivenIds.Span)
+        {
+            _given.Add(given.LogitsRow, given.Ids.Span);
+        }
+
+        return _given;
+    }
+
     public void Dispose()
     {
         _upload.Dispose();
+        _given.Dispose();
         _changes.Dispose();
     }
 
@@ -109,8 +129,9 @@ internal sealed class BatchBuilder : IDisposable
             token += step.QueryLength;
             for (int i = step.LogitCount; i > 0; i--)
             {
-                // The token sampled from the last computed one stands at the position behind it.
-                (samples[sample], samples[sample + 1], samples[sample + 2], samples[sample + 3]) = (token - i, step.Row, step.SequenceLength - i + 1, 0);
+                // The token sampled from the last computed one stands at the position behind it. What is given is nobody's sample.
+                int request = i > step.LogitCount - step.GivenCount ? -1 : step.Row;
+                (samples[sample], samples[sample + 1], samples[sample + 2], samples[sample + 3]) = (token - i, request, step.SequenceLength - i + 1, 0);
                 sample += 4;
             }
         }

@@ -8,12 +8,16 @@ namespace VllmNative.Execution;
 internal sealed class LogitChangesUpload : IDisposable
 {
     private readonly Slot[] _slots;
+    private readonly int _maxRows;
 
     /// <param name="device">Where to.</param>
     /// <param name="slots">Steps in flight: each has memory of its own.</param>
-    /// <param name="edits">Edits to have room for from the start.</param>
-    internal LogitChangesUpload(Device device, int slots, int edits) =>
-        _slots = [.. Enumerable.Range(0, slots).Select(_ => new Slot(device, edits))];
+    /// <param name="maxRows">Logits rows of a step.</param>
+    internal LogitChangesUpload(Device device, int slots, int maxRows)
+    {
+        _maxRows = maxRows;
+        _slots = [.. Enumerable.Range(0, slots).Select(_ => new Slot(device, edits: maxRows * 4))];
+    }
 
     /// <summary>Absent tensors for what nobody asks for.</summary>
     internal LogitChanges Upload(StepPlan plan, int slot)
@@ -59,7 +63,7 @@ internal sealed class LogitChangesUpload : IDisposable
         return (Tensor.Matrix(slot.EditPositions.Data, DataType.Int32, count, 2), Tensor.Vector(slot.EditValues.Data, DataType.Float32, count));
     }
 
-    private static (Tensor Rows, Tensor Bits) UploadMasks(StepPlan plan, Slot slot)
+    private (Tensor Rows, Tensor Bits) UploadMasks(StepPlan plan, Slot slot)
     {
         int count = plan.LogitMasks.Count;
         if (count == 0)
@@ -68,8 +72,9 @@ internal sealed class LogitChangesUpload : IDisposable
         }
 
         int words = plan.LogitMasks[0].Bits.Length;
-        slot.MaskRows.EnsureCapacity(count);
-        slot.MaskBits.EnsureCapacity(count * words);
+        // Once, when somebody first asks: masks are wide, and few engines need them.
+        slot.MaskRows.EnsureCapacity(_maxRows);
+        slot.MaskBits.EnsureCapacity(_maxRows * words);
         for (int i = 0; i < count; i++)
         {
             slot.MaskRows.Host[i] = plan.LogitMasks[i].LogitsRow;

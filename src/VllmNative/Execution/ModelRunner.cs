@@ -103,7 +103,7 @@ internal sealed class ModelRunner : IDisposable
         _device.PrepareBatch(inputs);
         if (rows > 0)
         {
-            Compute(plan, step, bucket, inputs, changes);
+            Compute(plan, step, bucket, inputs, changes, _builder.GivenOf(plan, slot));
         }
 
         _readback.Start(slot, logprobs: plan.MaxTopLogprobs >= 0);
@@ -251,7 +251,7 @@ internal sealed class ModelRunner : IDisposable
         return decode && _graphs is not null ? _graphs.BucketOf(rows) : 0;
     }
 
-    private void Compute(StepPlan plan, in StepInputs step, int bucket, in BatchInputs inputs, in LogitChanges changes)
+    private void Compute(StepPlan plan, in StepInputs step, int bucket, in BatchInputs inputs, in LogitChanges changes, GivenIds? given)
     {
         if (bucket > 0)
         {
@@ -270,6 +270,7 @@ internal sealed class ModelRunner : IDisposable
                 Logits = Logits(samples),
                 SampleRows = step.SampleRows,
                 Changes = changes,
+                Given = given,
                 AllGreedy = plan.AllGreedy,
                 AnyPenalties = plan.AnyPenalties,
                 TopLogprobs = plan.MaxTopLogprobs,
@@ -367,7 +368,8 @@ internal sealed class ModelRunner : IDisposable
         {
             int count = plan.Rows[row].LogitCount;
             int status = rowFlags[row];
-            for (int i = 0; i < count; i++)
+            // Rows whose ids are given belong to no request: nothing was sampled there.
+            for (int i = plan.Rows[row].GivenCount; i < count; i++)
             {
                 status |= flags[sample + i];
             }

@@ -11,6 +11,7 @@ internal sealed class OutputProcessor
     private readonly string _requestId;
     private readonly string? _prompt;
     private readonly int[] _promptIds;
+    private PositionLogprobs?[]? _promptLogprobs;
 
     /// <param name="requests">The completions; the first is the parent of the others.</param>
     /// <param name="requestId">The caller's name for the call.</param>
@@ -75,8 +76,20 @@ internal sealed class OutputProcessor
         Finished = Finished,
         Error = _completions.Select(completion => completion.Error).FirstOrDefault(error => error is not null),
         Timings = TimingsNow(),
+        PromptLogprobs = PromptLogprobs(),
         Outputs = Completions(),
     };
+
+    // Made once, when the first token says that they are complete.
+    private PositionLogprobs?[]? PromptLogprobs()
+    {
+        if (_promptLogprobs is null && _completions[0] is { TokenCount: > 0, Request.PromptLogprobs: { } scored })
+        {
+            _promptLogprobs = [null, .. Enumerable.Range(0, _promptIds.Length - 1).Select(i => scored.Read(i, _promptIds[i + 1]))];
+        }
+
+        return _promptLogprobs;
+    }
 
     private CompletionOutput[] Completions()
     {

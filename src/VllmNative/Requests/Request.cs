@@ -33,6 +33,7 @@ internal sealed class Request
         Length = prompt.Length;
         Blocks = new int[(_tokens.Length + blockSize - 1) / blockSize];
         BlockHashes = new ulong[_tokens.Length / blockSize];
+        PromptLogprobs = parameters.PromptLogprobs is { } width ? new SampledLogprobs(prompt.Length - 1, width) : null;
         Mailbox = new Mailbox(maxTokens, parameters.SampledLogprobs, parent?.Mailbox);
     }
 
@@ -61,6 +62,12 @@ internal sealed class Request
     internal Mailbox Mailbox { get; }
 
     internal RequestTimings Timings { get; } = new();
+
+    /// <summary>Log-probabilities of the prompt's tokens from the second on, complete before the first token is posted; null = nobody asks.</summary>
+    internal SampledLogprobs? PromptLogprobs { get; }
+
+    /// <summary>How many of them are known.</summary>
+    internal int PromptScored { get; set; }
 
     /// <summary>Tokens known: prompt and generated.</summary>
     internal int Length { get; private set; }
@@ -165,6 +172,9 @@ internal sealed class Request
 
     /// <summary>Tokens that exist somewhere but are not scheduled yet.</summary>
     internal int Unscheduled => Length + Pending - Scheduled;
+
+    /// <summary>Whether tokens from this one on are part of a prompt whose log-probabilities are still wanted.</summary>
+    internal bool ScoresPromptFrom(int token) => PromptLogprobs is not null && PromptScored < PromptLength - 1 && token < PromptLength - 1;
 
     /// <summary>Whether the caller is the first to submit it: a request runs once.</summary>
     internal bool TryClaim() => Interlocked.Exchange(ref _claimed, 1) == 0;

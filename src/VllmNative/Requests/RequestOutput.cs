@@ -18,6 +18,9 @@ public sealed record RequestOutput
     /// <summary>Tokens used so far.</summary>
     public TokenUsage Usage { get; init; }
 
+    /// <summary>One entry for each prompt token, when they were asked for; null for the first, which follows nothing, and as a whole until the first token is there.</summary>
+    public IReadOnlyList<PositionLogprobs?>? PromptLogprobs { get; init; }
+
     /// <summary>The completions in the order of their index; with <see cref="OutputKind.Delta"/> those that have news.</summary>
     public required IReadOnlyList<CompletionOutput> Outputs { get; init; }
 

@@ -101,6 +101,7 @@ internal sealed unsafe class Sampler : IDisposable
 
         var workspace = new Workspace(_workspace.Data, _workspace.Bytes);
         _device.Sample(batch.Logits, batch.SampleRows, _settings, batch.AllGreedy, Ids(rows), Flags(rows), workspace);
+        batch.Given?.Place(_outputs.Ids);
         if (batch.TopLogprobs >= 0)
         {
             int top = Math.Min(batch.TopLogprobs, _vocabulary);

@@ -291,7 +291,7 @@ internal sealed class Scheduler
                 return false;
             }
 
-            PlanWriter.AddRow(plan, request, tokens);
+            _budget.TakeLogits(PlanWriter.AddRow(plan, request, tokens) - 1);
             _budget.Take(tokens, request.Scheduled);
             _cache.Register(request);
         }

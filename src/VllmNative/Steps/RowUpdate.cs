@@ -43,6 +43,9 @@ internal readonly record struct SamplingUpdate
     internal int PromptLength { get; init; }
 }
 
+/// <summary>The tokens that follow those of consecutive logits rows: they are scored, not sampled.</summary>
+internal readonly record struct GivenTokens(int LogitsRow, ReadOnlyMemory<int> Ids);
+
 /// <summary>Bans all tokens but those whose bit is set: bit id % 32 of word id / 32.</summary>
 internal readonly record struct LogitMask(int LogitsRow, ReadOnlyMemory<int> Bits);
 

@@ -22,6 +22,8 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
 
     internal PlanList<LogitEdit> LogitEdits { get; } = new(maxRows);
 
+    internal PlanList<GivenTokens> GivenIds { get; } = new(0);
+
     /// <summary>At most one for each logits row; all of the same width.</summary>
     internal PlanList<LogitMask> LogitMasks { get; } = new(0);
 
@@ -76,6 +78,7 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
         SamplingUpdates.Clear();
         LogitEdits.Clear();
         LogitMasks.Clear();
+        GivenIds.Clear();
         BlockCopies.Clear();
         BlockSwaps.Clear();
         AwaitsSwaps = false;
