@@ -27,6 +27,16 @@ int32_t vn_logits_edit(vn_stream* stream, const vn_logits_edit_params* params) {
   });
 }
 
+int32_t vn_logits_mask(vn_stream* stream, const vn_logits_mask_params* params) {
+  return vn::run_op("logits_mask", &BackendTable::logits_mask, stream, params,
+                    [](const Checker& check, vn_logits_mask_params& p) {
+    check_logits(check, p.logits);
+    check.tensor("rows", p.rows, kI32, {kAny}, Layout::kDense);
+    check.tensor("bits", p.bits, kI32, {kAny, (p.logits.shape[1] + 31) / 32}, Layout::kDense);
+    check.range("num_masks", p.num_masks, 0, std::min(p.rows.shape[0], p.bits.shape[0]));
+  });
+}
+
 int32_t vn_token_counts(vn_stream* stream, const vn_token_counts_params* params) {
   return vn::run_op("token_counts", &BackendTable::token_counts, stream, params,
                     [](const Checker& check, vn_token_counts_params& p) {

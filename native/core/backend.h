@@ -24,6 +24,7 @@
   X(block_copy, vn_block_copy_params)               \
   X(block_swap, vn_block_swap_params)               \
   X(logits_edit, vn_logits_edit_params)             \
+  X(logits_mask, vn_logits_mask_params)             \
   X(token_counts, vn_token_counts_params)           \
   X(logits_penalties, vn_logits_penalties_params)   \
   X(sample, vn_sample_params)                       \

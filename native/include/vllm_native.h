@@ -516,6 +516,16 @@ typedef struct vn_logits_edit_params {
 } vn_logits_edit_params;
 VN_API int32_t vn_logits_edit(vn_stream *stream, const vn_logits_edit_params *params);
 
+/* logits[rows[i]][id] = -inf for each id whose bit in bits[i] is 0: an allow list. A row outside the logits is skipped. */
+typedef struct vn_logits_mask_params {
+  uint32_t struct_size;
+  int32_t num_masks;
+  vn_tensor logits;
+  vn_tensor rows; /* [>= num_masks] i32: logits row, each at most once */
+  vn_tensor bits; /* [>= num_masks, ceil(V / 32)] i32: bit id % 32 of word id / 32 */
+} vn_logits_mask_params;
+VN_API int32_t vn_logits_mask(vn_stream *stream, const vn_logits_mask_params *params);
+
 /* Keeps the tokens that requests have seen. counts[slot][id]: bit 31 = in the prompt, the rest = how often generated. */
 typedef struct vn_token_counts_params {
   uint32_t struct_size;

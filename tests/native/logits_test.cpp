@@ -62,6 +62,28 @@ TEST(LogitsEdit, AddsInOrderAndSkipsWhatIsOutside) {
   EXPECT_EQ(-kInf, logits[6]) << "a bias does not lift a ban";
 }
 
+TEST(LogitsMask, BansWhatTheMaskDoesNotAllow) {
+  Cpu cpu;
+  constexpr int64_t kVocab = 70, kStride = 72;
+  std::vector<float> logits(3 * kStride, 1.0f);
+  std::vector<int32_t> rows = {2, 0, 3, -1};
+  std::vector<int32_t> bits = {1 << 5, INT32_MIN, 1 << 5, -1, -1, 0, 0, 0, 0, 0, 0, 0};
+  vn_logits_mask_params params{};
+  params.struct_size = sizeof params;
+  params.num_masks = 4;
+  params.logits = tensor(logits.data(), VN_DTYPE_F32, 3, kVocab, kStride);
+  params.rows = tensor(rows.data(), VN_DTYPE_I32, 4);
+  params.bits = tensor(bits.data(), VN_DTYPE_I32, 4, 3);
+  ASSERT_EQ(VN_OK, vn_logits_mask(cpu.stream, &params)) << vn_last_error();
+  for (int64_t id = 0; id < kStride; ++id) {
+    EXPECT_EQ(id < 64 || id >= kVocab ? 1.0f : -kInf, logits[id]) << id;
+    EXPECT_EQ(1.0f, logits[kStride + id]) << id;
+    EXPECT_EQ(id == 5 || id == 63 || id == 69 || id >= kVocab ? 1.0f : -kInf, logits[2 * kStride + id]) << id;
+  }
+  params.num_masks = 5;
+  EXPECT_EQ(VN_INVALID_ARGUMENT, vn_logits_mask(cpu.stream, &params));
+}
+
 TEST(TokenCounts, UpdatesInOrder) {
   Cpu cpu;
   constexpr int64_t kVocab = 6;

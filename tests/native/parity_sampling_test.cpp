@@ -274,6 +274,32 @@ TEST_F(LogitsParity, EditsInOrder) {
   }
 }
 
+TEST_F(LogitsParity, Masks) {
+  std::mt19937 random(6);
+  for (const int64_t vocab : parity::sizes({1, 33, 1000, 128256})) {
+    for (const int64_t masks : {0, 1, 9}) {
+      const std::string what = "V " + std::to_string(vocab) + " masks " + std::to_string(masks);
+      SCOPED_TRACE(what);
+      const int64_t words = (vocab + 31) / 32;
+      Twin logits(VN_DTYPE_F32, {8, vocab + 3}), rows(VN_DTYPE_I32, {masks}), bits(VN_DTYPE_I32, {masks, words});
+      logits.host().randomize(random, -9, 9);
+      for (int64_t i = 0; i < masks; ++i) rows.host().ints()[i] = static_cast<int32_t>(masks - 1 - i);
+      for (int64_t i = 0; i < masks * words; ++i) bits.host().ints()[i] = static_cast<int32_t>(random() & random());
+      for (Twin* t : {&logits, &rows, &bits}) t->upload();
+      auto p = params_of<vn_logits_mask_params>();
+      p.num_masks = static_cast<int32_t>(masks);
+      if (!run(vn_logits_mask, p, [&](auto& q, Side side) {
+            q.logits = logits.view(logits.host().columns(0, vocab), side);
+            q.rows = rows.tensor(side);
+            q.bits = bits.tensor(side);
+          })) {
+        return;
+      }
+      expect_same(logits, what);
+    }
+  }
+}
+
 TEST_F(LogitsParity, TokenCountsInOrder) {
   std::mt19937 random(5);
   for (const int64_t vocab : parity::sizes({1, 9, 1000, 50257})) {

@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "d4fe477ab41c781ed79a58606630b69d0d10d0eeb1973d07f25e01e6b9ddf3c4";
+    public const string HeaderSha256 = "ec99e6ab03c8ed7f4fd1f97671fbde0afc488c8ff1083604b97e35df6dc6ce6d";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;
@@ -209,6 +209,12 @@ internal static unsafe class AbiInfo
         ("vn_logits_edit_params.logits", 8),
         ("vn_logits_edit_params.positions", 88),
         ("vn_logits_edit_params.values", 168),
+        ("vn_logits_mask_params", 248),
+        ("vn_logits_mask_params.struct_size", 0),
+        ("vn_logits_mask_params.num_masks", 4),
+        ("vn_logits_mask_params.logits", 8),
+        ("vn_logits_mask_params.rows", 88),
+        ("vn_logits_mask_params.bits", 168),
         ("vn_token_counts_params", 168),
         ("vn_token_counts_params.struct_size", 0),
         ("vn_token_counts_params.num_updates", 4),
@@ -501,6 +507,15 @@ internal static unsafe class AbiInfo
             table.Add(("vn_logits_edit_params.logits", (byte*)&s.Logits - (byte*)&s));
             table.Add(("vn_logits_edit_params.positions", (byte*)&s.Positions - (byte*)&s));
             table.Add(("vn_logits_edit_params.values", (byte*)&s.Values - (byte*)&s));
+        }
+        {
+            LogitsMaskParams s = default;
+            table.Add(("vn_logits_mask_params", sizeof(LogitsMaskParams)));
+            table.Add(("vn_logits_mask_params.struct_size", (byte*)&s.StructSize - (byte*)&s));
+            table.Add(("vn_logits_mask_params.num_masks", (byte*)&s.NumMasks - (byte*)&s));
+            table.Add(("vn_logits_mask_params.logits", (byte*)&s.Logits - (byte*)&s));
+            table.Add(("vn_logits_mask_params.rows", (byte*)&s.Rows - (byte*)&s));
+            table.Add(("vn_logits_mask_params.bits", (byte*)&s.Bits - (byte*)&s));
         }
         {
             TokenCountsParams s = default;

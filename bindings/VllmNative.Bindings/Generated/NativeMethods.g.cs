@@ -273,6 +273,10 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library)]
     internal static partial int vn_logits_edit(StreamHandle stream, LogitsEditParams* parameters);
 
+    /// <summary>logits[rows[i]][id] = -inf for each id whose bit in bits[i] is 0: an allow list. A row outside the logits is skipped.</summary>
+    [LibraryImport(Library)]
+    internal static partial int vn_logits_mask(StreamHandle stream, LogitsMaskParams* parameters);
+
     /// <summary>Keeps the tokens that requests have seen. counts[slot][id]: bit 31 = in the prompt, the rest = how often generated.</summary>
     [LibraryImport(Library)]
     internal static partial int vn_token_counts(StreamHandle stream, TokenCountsParams* parameters);

@@ -729,6 +729,29 @@ internal unsafe struct LogitsEditParams
     public NativeTensor Values;
 }
 
+/// <summary>logits[rows[i]][id] = -inf for each id whose bit in bits[i] is 0: an allow list. A row outside the logits is skipped.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LogitsMaskParams
+{
+    /// <summary>Every field zero but the size; <c>default</c> leaves that zero too and is refused.</summary>
+    public LogitsMaskParams() => StructSize = (uint)sizeof(LogitsMaskParams);
+
+    /// <summary>The struct's size in bytes.</summary>
+    public uint StructSize;
+
+    /// <summary>The C field num_masks (int32_t).</summary>
+    public int NumMasks;
+
+    /// <summary>The C field logits (vn_tensor).</summary>
+    public NativeTensor Logits;
+
+    /// <summary>[&gt;= num_masks] i32: logits row, each at most once</summary>
+    public NativeTensor Rows;
+
+    /// <summary>[&gt;= num_masks, ceil(V / 32)] i32: bit id % 32 of word id / 32</summary>
+    public NativeTensor Bits;
+}
+
 /// <summary>Keeps the tokens that requests have seen. counts[slot][id]: bit 31 = in the prompt, the rest = how often generated.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct TokenCountsParams

@@ -75,7 +75,7 @@ public sealed class AsyncLlmEngine : IDisposable
         return new AsyncLlmEngine(options, EngineFactory.Create(options, progress));
     }
 
-    /// <summary>Generates from a prompt; each output holds everything so far, the last one is finished.</summary>
+    /// <summary>Generates from a prompt; each output holds everything so far, unless the parameters' output kind says otherwise; the last one is finished.</summary>
     /// <param name="prompt">Text or token ids.</param>
     /// <param name="parameters">Null = <see cref="DefaultSamplingParams"/>.</param>
     /// <param name="requestId">The caller's name for the request; only echoed.</param>
@@ -170,26 +170,39 @@ public sealed class AsyncLlmEngine : IDisposable
             {
                 await processor.WaitAsync(cancellationToken).ConfigureAwait(false);
                 processor.Advance();
+                TellEnded(processor, all: false);
             }
 
             return processor.Build();
         }
         finally
         {
-            EndUnlessFinished(processor);
+            TellEnded(processor, all: true);
+        }
+    }
+
+    /// <summary>Starts a request that was checked.</summary>
+    internal void Submit(OutputProcessor processor)
+    {
+        // The first completion first: the others wait for its prompt.
+        foreach (Request request in processor.Requests)
+        {
+            _parts.Core.Submit(request);
         }
     }
 
     private async IAsyncEnumerable<RequestOutput> StreamAsync(
         OutputProcessor processor, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        _parts.Core.Submit(processor.Request);
+        Submit(processor);
         try
         {
             while (!processor.Finished)
             {
                 await processor.WaitAsync(cancellationToken).ConfigureAwait(false);
-                if (processor.Advance())
+                bool news = processor.Advance();
+                TellEnded(processor, all: false);
+                if (news)
                 {
                     yield return processor.Build();
                 }
@@ -197,20 +210,16 @@ public sealed class AsyncLlmEngine : IDisposable
         }
         finally
         {
-            EndUnlessFinished(processor);
+            TellEnded(processor, all: true);
         }
     }
 
     // A stop string, a cancellation or a reader that left: the engine need not go on.
-    private void EndUnlessFinished(OutputProcessor processor)
+    private void TellEnded(OutputProcessor processor, bool all)
     {
-        if (!processor.Finished)
+        foreach ((Request request, FinishReason reason) in processor.TakeEnded(all))
         {
-            _parts.Core.TryEnd(processor.Request, FinishReason.Abort);
-        }
-        else if (processor.StoppedByText)
-        {
-            _parts.Core.TryEnd(processor.Request, FinishReason.Stop);
+            _parts.Core.TryEnd(request, reason);
         }
     }
 }

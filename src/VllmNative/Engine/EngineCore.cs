@@ -24,6 +24,7 @@ internal sealed class EngineCore : IDisposable
     private readonly OffloadWorker? _offload;
     private readonly OutputPump _pump = new();
     private readonly StepCommitter _committer;
+    private readonly HeldRequests _held;
     private readonly ConcurrentQueue<EngineMessage> _inbox = new();
     // An event, not a count: nobody counts messages, and never disposed: a caller may post while the engine stops.
     private readonly ManualResetEventSlim _news = new();
@@ -77,6 +78,7 @@ internal sealed class EngineCore : IDisposable
         _stepTimeout = stepTimeout ?? Timeout.InfiniteTimeSpan;
         _admitted = new List<Request>(limits.MaxNumSeqs);
         _committer = new StepCommitter(scheduler, _pump, recorder);
+        _held = new HeldRequests(scheduler);
         _plans = new StepPlan[runner.MaxStepsInFlight];
         _results = new StepResult[runner.MaxStepsInFlight];
         _submitted = new long[runner.MaxStepsInFlight];
@@ -268,10 +270,10 @@ internal sealed class EngineCore : IDisposable
                     long now = TimeProvider.System.GetTimestamp();
                     message.Request!.Timings.Queued = now;
                     message.Request.QueuedAt = Seconds(now);
-                    _scheduler.Add(message.Request);
+                    Take(message.Request);
                     break;
                 case EngineMessageKind.End:
-                    _committer.End(message.Request!, message.Reason, null);
+                    End(message.Request!, message.Reason, null);
                     break;
                 case EngineMessageKind.PinPrefix:
                     message.Answer!.SetResult(_scheduler.PinPrefix(message.Request!, Seconds(TimeProvider.System.GetTimestamp()) + message.TimeToLive.TotalSeconds));
@@ -284,6 +286,39 @@ internal sealed class EngineCore : IDisposable
                     break;
             }
         }
+    }
+
+    // Further completions of a prompt wait for the first.
+    private void Take(Request request)
+    {
+        if (request.Parent is null)
+        {
+            _scheduler.Add(request);
+        }
+        else
+        {
+            _held.Add(request);
+        }
+    }
+
+    private void End(Request request, FinishReason reason, string? error)
+    {
+        if (_held.Remove(request))
+        {
+            request.Status = RequestStatus.Finished;
+            Finish(request, reason, error);
+        }
+        else
+        {
+            _committer.End(request, reason, error);
+        }
+    }
+
+    private void Finish(Request request, FinishReason reason, string? error)
+    {
+        request.Timings.LastToken = TimeProvider.System.GetTimestamp();
+        request.Mailbox.Finish(reason, null, error);
+        _pump.Note(request.Mailbox);
     }
 
     private void WaitForNews()
@@ -348,6 +383,7 @@ internal sealed class EngineCore : IDisposable
             Defragment();
         }
 
+        _held.Release();
         if (_inFlight == _runner.MaxStepsInFlight || !_scheduler.HasWork)
         {
             return false;
@@ -358,6 +394,7 @@ internal sealed class EngineCore : IDisposable
         _admitted.Clear();
         plan.StepId = _stepId + 1;
         _scheduler.Schedule(plan, _admitted);
+        _held.Release();
         if (plan.IsEmpty)
         {
             return false;
@@ -466,16 +503,15 @@ internal sealed class EngineCore : IDisposable
             // The bookkeeping that failed before fails again; the requests are ended below.
         }
 
-        foreach (Request request in _scheduler.Running.Concat(_scheduler.Waiting).ToArray())
+        foreach (Request request in _scheduler.Running.Concat(_scheduler.Waiting).Concat(_held.All).ToArray())
         {
             try
             {
-                _committer.End(request, reason, error);
+                End(request, reason, error);
             }
             catch (Exception) when (reason == FinishReason.Error)
             {
-                request.Mailbox.Finish(reason, null, error);
-                _pump.Note(request.Mailbox);
+                Finish(request, reason, error);
             }
         }
 

@@ -59,7 +59,7 @@ internal static class EngineFactory
             var worker = new StepWorker(runner, options.Meters?.Device);
             scope.Release();
 
-            limits = limits with { MaxTableUpdates = shape.MaxTableUpdates, StaticRowTokens = options.Scheduler == EngineOptions.StaticScheduler ? maxModelLen : 0 };
+            limits = limits with { MaxTableUpdates = shape.MaxTableUpdates, MaxLogits = shape.MaxLogits, StaticRowTokens = options.Scheduler == EngineOptions.StaticScheduler ? maxModelLen : 0 };
             var pool = new BlockPool(numBlocks, options.EvictionPolicy);
             Scheduler scheduler = SchedulerOf(options, limits, pool, group, hostBlocks, offload);
             EngineRecorder? recorder = trace is null ? null

@@ -115,6 +115,9 @@ public sealed partial record EngineOptions
     /// <summary>Told, on any thread and in one line each, of trouble that fails no request, such as a damaged block file.</summary>
     public Action<string>? Log { get; init; }
 
+    /// <summary>Which logits log-probabilities are taken from.</summary>
+    public LogprobsMode LogprobsMode { get; init; }
+
     /// <summary>Seed of requests that bring none.</summary>
     public long Seed { get; init; }
 
@@ -187,6 +190,7 @@ public sealed partial record EngineOptions
         Require(
             TargetInterTokenLatency is null || (TargetInterTokenLatency > TimeSpan.Zero && TargetInterTokenLatency <= TimeSpan.FromMinutes(1)),
             $"TargetInterTokenLatency is {TargetInterTokenLatency}, expected above zero and at most a minute");
+        Require(Enum.IsDefined(LogprobsMode), $"LogprobsMode is {(int)LogprobsMode}, expected Raw or Processed");
         Require(KvOffloadDirectory is null || !string.IsNullOrWhiteSpace(KvOffloadDirectory), $"KvOffloadDirectory is empty, expected a directory or null");
         Require(KvOffloadDirectory is null || KvOffloadSpace > 0, $"KvOffloadDirectory is \"{KvOffloadDirectory}\", but KvOffloadSpace is {KvOffloadSpace} GiB, expected above 0");
         Require(double.IsFinite(KvOffloadDiskSpace) && KvOffloadDiskSpace is > 0 and <= 1 << 20, $"KvOffloadDiskSpace is {KvOffloadDiskSpace} GiB, expected above 0 and at most {1 << 20}");

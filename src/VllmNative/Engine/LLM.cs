@@ -70,15 +70,71 @@ public sealed class LLM : IDisposable
         return Run([.. conversations.Select(messages => Prompt.FromTokens(Engine.EncodeChat(messages)))], _ => parameters ?? Engine.ChatDefaults);
     }
 
+    /// <summary>How likely the model finds each continuation of a prompt; they are scored together.</summary>
+    /// <param name="prompt">Text or token ids.</param>
+    /// <param name="continuations">Text, encoded on its own and without special tokens, or token ids; not empty.</param>
+    /// <exception cref="InvalidRequestException">A prompt breaks a rule, or is too long with its continuation.</exception>
+    public IReadOnlyList<SequenceScore> Score(Prompt prompt, IReadOnlyList<Prompt> continuations)
+    {
+        ArgumentNullException.ThrowIfNull(continuations);
+        int[] start = Encode(prompt, addSpecialTokens: true);
+        int[][] ends = [.. continuations.Select(continuation => Encode(continuation, addSpecialTokens: false))];
+        if (start.Length == 0 || ends.Any(end => end.Length == 0))
+        {
+            throw new InvalidRequestException(start.Length == 0 ? "prompt" : "continuations", "the text to score is empty, expected at least 1 token before and in each continuation");
+        }
+
+        return Score([.. ends.Select(end => (int[])[.. start, .. end])], start.Length);
+    }
+
+    /// <summary>e to the minus mean log-probability of a text's tokens from the second on: how well the model predicts it, 1 = perfectly.</summary>
+    /// <param name="text">Text or token ids, at least 2 tokens.</param>
+    /// <exception cref="InvalidRequestException">The text breaks a rule.</exception>
+    public double Perplexity(Prompt text)
+    {
+        int[] ids = Encode(text, addSpecialTokens: true);
+        return ids.Length < 2
+            ? throw new InvalidRequestException("prompt", $"prompt has {ids.Length} tokens, expected at least 2 to measure a perplexity")
+            : Score([ids], 1)[0].Perplexity;
+    }
+
     /// <inheritdoc/>
     public void Dispose() => Engine.Dispose();
+
+    // Scores what comes behind the first tokens of each sequence.
+    private SequenceScore[] Score(int[][] sequences, int skipped)
+    {
+        SamplingParams parameters = new() { Temperature = 0, MaxTokens = 1, PromptLogprobs = 0, Detokenize = false };
+        RequestOutput[] outputs = Run([.. sequences.Select(Prompt.FromTokens)], _ => parameters);
+        foreach (RequestOutput output in outputs)
+        {
+            if (output.Error is { } error)
+            {
+                throw new VllmException("scoring failed: " + error);
+            }
+        }
+
+        return [.. outputs.Select((output, i) =>
+            new SequenceScore(sequences[i][skipped..], [.. output.PromptLogprobs!.Skip(skipped).Select(position => position!.Sampled.Logprob)]))];
+    }
+
+    private int[] Encode(Prompt prompt, bool addSpecialTokens)
+    {
+        if (prompt.TokenIds is { } ids)
+        {
+            return [.. ids];
+        }
+
+        Tokenizer tokenizer = Tokenizer ?? throw new InvalidRequestException("prompt", "the model has no tokenizer, expected a prompt of token ids");
+        return tokenizer.Encode(prompt.Text ?? "", addSpecialTokens);
+    }
 
     private RequestOutput[] Run(IReadOnlyList<Prompt> prompts, Func<int, SamplingParams?> parametersOf)
     {
         OutputProcessor[] processors = [.. prompts.Select((prompt, i) => Engine.Prepare(prompt, parametersOf(i)))];
         foreach (OutputProcessor processor in processors)
         {
-            Engine.Core.Submit(processor.Request);
+            Engine.Submit(processor);
         }
 
         // Read on the pool, so that a caller's synchronization context cannot block it.

@@ -56,19 +56,24 @@ internal sealed class RequestFactory
         scheduling ??= RequestScheduling.Default;
         scheduling.Validate();
         int vocabulary = _parts.Config.VocabSize;
-        int[] ids = TokensOf(prompt);
+        int[] ids = TokensOf(prompt, KeptTokens(parameters));
         CheckPrompt(ids, vocabulary);
-        foreach (int id in parameters.StopTokenIds)
-        {
-            if (id < 0 || id >= vocabulary)
-            {
-                throw new InvalidRequestException("stop_token_ids", $"stop_token_ids has {id}, expected 0..{vocabulary - 1} (the vocabulary)");
-            }
-        }
+        CheckParameters(prompt, parameters, vocabulary);
+        Request[] requests = RequestsOf(ids, parameters, scheduling, LogitRulesFactory.Create(parameters, vocabulary, _parts.Tokenizer));
+        return new OutputProcessor(requests, requestId ?? $"req-{requests[0].Id}", prompt.Text, ids, _parts.Tokenizer, parameters.IgnoreEos ? null : _primaryEos);
+    }
 
+    private void CheckParameters(Prompt prompt, SamplingParams parameters, int vocabulary)
+    {
+        LogitRulesFactory.Check("stop_token_ids", parameters.StopTokenIds, vocabulary);
         if (parameters.Logprobs > vocabulary)
         {
             throw new InvalidRequestException("logprobs", $"logprobs is {parameters.Logprobs}, expected 0..{vocabulary} (the vocabulary)");
+        }
+
+        if (parameters.PromptLogprobs > vocabulary)
+        {
+            throw new InvalidRequestException("prompt_logprobs", $"prompt_logprobs is {parameters.PromptLogprobs}, expected 0..{vocabulary} (the vocabulary)");
         }
 
         if ((parameters.Stop.Count > 0 || parameters.Detokenize) && _parts.Tokenizer is null && prompt.TokenIds is null)
@@ -80,31 +85,67 @@ internal sealed class RequestFactory
         {
             throw new InvalidRequestException("stop", "the model has no tokenizer, so stop strings cannot be found");
         }
+    }
 
+    // One for each completion; the first computes the prompt.
+    private Request[] RequestsOf(int[] ids, SamplingParams parameters, RequestScheduling scheduling, LogitRules? rules)
+    {
         int room = (int)Math.Min(_parts.Capabilities.MaxModelLen - ids.Length, PoolTokens - ids.Length + 1);
         int maxTokens = Math.Min(parameters.MaxTokens ?? room, room);
         int[] stopIds = [.. (parameters.IgnoreEos ? [] : _eosIds).Concat(parameters.StopTokenIds).Distinct().Order()];
-        long internalId = Interlocked.Increment(ref _nextId);
+        var requests = new Request[parameters.Candidates];
+        long firstId = Interlocked.Add(ref _nextId, requests.Length) - requests.Length + 1;
         // Unseeded requests differ from each other, and a run with the same options and order repeats.
-        ulong seed = parameters.Seed is { } given ? (ulong)given : Mix((ulong)_options.Seed, (ulong)internalId);
-        var request = new Request(internalId, ids, parameters, maxTokens, stopIds, _parts.KvGroup.BlockSize, seed) { Scheduling = scheduling };
-        if (_options.EnablePrefixCaching)
+        ulong seed = parameters.Seed is { } given and not -1 ? (ulong)given : Mix((ulong)_options.Seed, (ulong)firstId);
+        long now = TimeProvider.System.GetTimestamp();
+        for (int i = 0; i < requests.Length; i++)
         {
-            PrefixCache.HashPrompt(request, _parts.KvGroup.BlockSize);
+            // The prompt is scored once, and computed for that whatever the cache has.
+            bool scores = i == 0 && parameters.PromptLogprobs is not null;
+            SamplingParams own = i == 0 ? parameters : parameters with { PromptLogprobs = null };
+            var request = new Request(firstId + i, ids, own, maxTokens, stopIds, _parts.KvGroup.BlockSize, seed + (ulong)i, i > 0 ? requests[0] : null)
+            {
+                Scheduling = scores ? scheduling with { SkipReadingPrefixCache = true } : scheduling,
+                Rules = rules,
+                Deadline = Deadline(now, _options.RequestTimeout),
+                QueueDeadline = Deadline(now, _options.QueueTimeout),
+            };
+            if (_options.EnablePrefixCaching)
+            {
+                PrefixCache.HashPrompt(request, _parts.KvGroup.BlockSize);
+            }
+
+            requests[i] = request;
         }
 
-        long now = TimeProvider.System.GetTimestamp();
-        request.Deadline = Deadline(now, _options.RequestTimeout);
-        request.QueueDeadline = Deadline(now, _options.QueueTimeout);
-        return new OutputProcessor(request, requestId ?? $"req-{internalId}", prompt.Text, ids, _parts.Tokenizer, parameters.IgnoreEos ? null : _primaryEos);
+        return requests;
+    }
+
+    // The last tokens of a prompt that count; int.MaxValue = all.
+    private int KeptTokens(SamplingParams parameters)
+    {
+        int longest = _parts.Capabilities.MaxModelLen - 1;
+        return parameters.TruncatePromptTokens switch
+        {
+            null => int.MaxValue,
+            -1 => longest,
+            { } kept when kept > _parts.Capabilities.MaxModelLen => throw new InvalidRequestException(
+                "truncate_prompt_tokens", $"truncate_prompt_tokens is {kept}, expected -1 or 1..{_parts.Capabilities.MaxModelLen} (the context)"),
+            { } kept => kept,
+        };
     }
 
     private long PoolTokens => (long)(_parts.NumBlocks - 1) * _parts.KvGroup.BlockSize;
 
-    private int[] TokensOf(Prompt prompt)
+    private int[] TokensOf(Prompt prompt, int kept)
     {
         if (prompt.TokenIds is { } given)
         {
+            if (given.Count > kept)
+            {
+                return [.. given.Skip(given.Count - kept)];
+            }
+
             // Refused before copying: a list can be of any length.
             return given.Count > _parts.Capabilities.MaxModelLen ? throw TooLong(given.Count, _parts.Capabilities.MaxModelLen - 1, "context") : [.. given];
         }
@@ -115,7 +156,8 @@ internal sealed class RequestFactory
         }
 
         Tokenizer tokenizer = _parts.Tokenizer ?? throw new InvalidRequestException("prompt", "the model has no tokenizer, expected a prompt of token ids");
-        return tokenizer.Encode(text);
+        int[] ids = tokenizer.Encode(text);
+        return ids.Length > kept ? ids[^kept..] : ids;
     }
 
     private void CheckPrompt(int[] ids, int vocabulary)

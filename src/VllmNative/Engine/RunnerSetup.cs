@@ -1,6 +1,7 @@
 using VllmNative.Diagnostics;
 using VllmNative.Execution;
 using VllmNative.Models;
+using VllmNative.Requests;
 using VllmNative.Tensors;
 
 namespace VllmNative.Engine;
@@ -31,7 +32,7 @@ internal static class RunnerSetup
             scope.Add(host);
         }
 
-        var runner = new ModelRunner(device, model, kv, shape, host, options.Meters?.DeviceTime);
+        var runner = new ModelRunner(device, model, kv, shape, host, options.Meters?.DeviceTime, options.LogprobsMode == LogprobsMode.Processed);
         scope.Release();
         try
         {

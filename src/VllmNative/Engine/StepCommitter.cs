@@ -32,7 +32,7 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
             ref readonly StepRow row = ref plan.Rows[i];
             Request request = scheduler.RequestAt(row.Row);
             scheduler.StepReturned(request);
-            if (row.LogitCount > 0)
+            if (row.Samples)
             {
                 request.Pending--;
             }
@@ -53,7 +53,8 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
             else
             {
                 request.Computed += row.QueryLength;
-                Take(request, result, i, now);
+                TakeScores(request, row, result, i);
+                Take(request, result, i, row.GivenCount, now);
             }
         }
     }
@@ -109,9 +110,22 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
         _overdue.Clear();
     }
 
-    private void Take(Request request, StepResult result, int planRow, long now)
+    // Log-probabilities of the prompt's tokens; what follows the prompt in a computation that begins anew has been returned before.
+    private static void TakeScores(Request request, in StepRow row, StepResult result, int planRow)
     {
-        ReadOnlySpan<int> ids = result.IdsOf(planRow);
+        int first = row.SequenceLength - row.LogitCount;
+        for (int i = 0; i < row.GivenCount && first + i < request.PromptLength - 1; i++)
+        {
+            int sample = result.FirstIdOf(planRow) + i;
+            int top = sample * result.TopWidth;
+            request.PromptLogprobs!.Write(first + i, result.Logprobs[sample], result.Ranks[sample], result.TopIds.AsSpan(top), result.TopLogprobs.AsSpan(top));
+            request.PromptScored = Math.Max(request.PromptScored, first + i + 1);
+        }
+    }
+
+    private void Take(Request request, StepResult result, int planRow, int given, long now)
+    {
+        ReadOnlySpan<int> ids = result.IdsOf(planRow)[given..];
         for (int i = 0; i < ids.Length; i++)
         {
             int id = ids[i];
@@ -119,7 +133,7 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
             request.Append(id);
             if (request.Mailbox.Logprobs is { } logprobs)
             {
-                int sample = result.FirstIdOf(planRow) + i;
+                int sample = result.FirstIdOf(planRow) + given + i;
                 int top = sample * result.TopWidth;
                 logprobs.Write(position, result.Logprobs[sample], result.Ranks[sample], result.TopIds.AsSpan(top), result.TopLogprobs.AsSpan(top));
             }
@@ -140,6 +154,14 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
             if (request.OutputLength == request.MaxTokens)
             {
                 End(request, FinishReason.Length, null);
+                return;
+            }
+
+            if (request.Parameters.RepetitionDetection is { } repetition
+                && request.OutputLength >= request.Parameters.MinTokens
+                && repetition.Found(request.Tokens.Span[request.PromptLength..]))
+            {
+                End(request, FinishReason.Repetition, null);
                 return;
             }
         }

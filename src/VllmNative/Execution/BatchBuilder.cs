@@ -9,10 +9,8 @@ internal sealed class BatchBuilder : IDisposable
 {
     private readonly Sampler _sampler;
     private readonly StepUpload _upload;
-
-    // Apart from the rest: how many edits a step has is not bounded by the batch.
-    private readonly StagedArray<int>[] _editPositions;
-    private readonly StagedArray<float>[] _editValues;
+    private readonly LogitChangesUpload _changes;
+    private readonly GivenIds _given;
 
     internal BatchBuilder(Device device, BatchShape shape, Sampler sampler, int slots)
     {
@@ -26,8 +24,8 @@ internal sealed class BatchBuilder : IDisposable
             shape.MaxTableUpdates * 4L,
             shape.MaxTableUpdates * 2L,
             shape.MaxTokens);
-        _editPositions = [.. Enumerable.Range(0, slots).Select(_ => new StagedArray<int>(device, shape.MaxSeqs * 8))];
-        _editValues = [.. Enumerable.Range(0, slots).Select(_ => new StagedArray<float>(device, shape.MaxSeqs * 4))];
+        _given = new GivenIds(device, slots, shape.MaxLogits);
+        _changes = new LogitChangesUpload(device, slots, shape.MaxLogits);
     }
 
     /// <summary>Bytes of device memory.</summary>
@@ -68,42 +66,31 @@ internal sealed class BatchBuilder : IDisposable
         };
     }
 
-    /// <summary>Uploads the plan's logit edits and returns their tensors; absent when there are none.</summary>
-    internal (Tensor Positions, Tensor Values) UploadEdits(StepPlan plan, int slot)
+    /// <summary>Uploads what the plan changes about logits.</summary>
+    internal LogitChanges UploadChanges(StepPlan plan, int slot) => _changes.Upload(plan, slot);
+
+    /// <summary>The ids that the plan gives; null when it gives none.</summary>
+    internal GivenIds? GivenOf(StepPlan plan, int slot)
     {
-        int count = plan.LogitEdits.Count;
-        if (count == 0)
+        if (plan.GivenIds.Count == 0)
         {
-            return default;
+            return null;
         }
 
-        StagedArray<int> positions = _editPositions[slot];
-        StagedArray<float> values = _editValues[slot];
-        positions.EnsureCapacity(count * 2);
-        values.EnsureCapacity(count);
-        for (int i = 0; i < count; i++)
+        _given.Begin(slot);
+        foreach (ref readonly GivenTokens given in plan.GivenIds.Span)
         {
-            ref readonly LogitEdit edit = ref plan.LogitEdits[i];
-            (positions.Host[2 * i], positions.Host[(2 * i) + 1], values.Host[i]) = (edit.LogitsRow, edit.TokenId, edit.Value);
+            _given.Add(given.LogitsRow, given.Ids.Span);
         }
 
-        positions.Upload(count * 2);
-        values.Upload(count);
-        return (Matrix(positions.Data, count, 2), Tensor.Vector(values.Data, DataType.Float32, count));
+        return _given;
     }
 
     public void Dispose()
     {
         _upload.Dispose();
-        foreach (StagedArray<int> positions in _editPositions)
-        {
-            positions.Dispose();
-        }
-
-        foreach (StagedArray<float> values in _editValues)
-        {
-            values.Dispose();
-        }
+        _given.Dispose();
+        _changes.Dispose();
     }
 
     // Admissions only: how the new rows sample, and the tokens that they have already.
@@ -142,8 +129,9 @@ internal sealed class BatchBuilder : IDisposable
             token += step.QueryLength;
             for (int i = step.LogitCount; i > 0; i--)
             {
-                // The token sampled from the last computed one stands at the position behind it.
-                (samples[sample], samples[sample + 1], samples[sample + 2], samples[sample + 3]) = (token - i, step.Row, step.SequenceLength - i + 1, 0);
+                // The token sampled from the last computed one stands at the position behind it. What is given is nobody's sample.
+                int request = i > step.LogitCount - step.GivenCount ? -1 : step.Row;
+                (samples[sample], samples[sample + 1], samples[sample + 2], samples[sample + 3]) = (token - i, request, step.SequenceLength - i + 1, 0);
                 sample += 4;
             }
         }

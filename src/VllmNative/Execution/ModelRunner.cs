@@ -39,7 +39,8 @@ internal sealed class ModelRunner : IDisposable
     /// <param name="shape">The largest step.</param>
     /// <param name="host">Where plans swap blocks to; null = they swap none.</param>
     /// <param name="meter">Told how long steps take; null = nobody asks.</param>
-    internal ModelRunner(Device device, DecoderModel model, KvPool kv, BatchShape shape, HostKvPool? host = null, DeviceTimeMeter? meter = null)
+    /// <param name="processedLogprobs">Whether log-probabilities are taken from the logits as changed, instead of the model's.</param>
+    internal ModelRunner(Device device, DecoderModel model, KvPool kv, BatchShape shape, HostKvPool? host = null, DeviceTimeMeter? meter = null, bool processedLogprobs = false)
     {
         _device = device;
         _model = model;
@@ -53,7 +54,7 @@ internal sealed class ModelRunner : IDisposable
             int maxRows = Math.Max(shape.MaxSeqs, shape.MaxLogits);
             _buffers = _owned.Add(new BatchBuffers(device, shape));
             _readback = _owned.Add(new StepReadback(device, MaxStepsInFlight, maxRows));
-            _sampler = _owned.Add(new Sampler(device, maxRows, model.Vocabulary, _readback.OnDevice, MaxStepsInFlight));
+            _sampler = _owned.Add(new Sampler(device, maxRows, model.Vocabulary, _readback.OnDevice, MaxStepsInFlight, processedLogprobs));
             _builder = _owned.Add(new BatchBuilder(device, shape, _sampler, MaxStepsInFlight));
             _logits = _owned.Add(device.Allocate((long)maxRows * model.Vocabulary * sizeof(float)));
             _selected = _owned.Add(device.Allocate((long)shape.MaxLogits * model.Hidden * model.Type.Size()));
@@ -95,14 +96,14 @@ internal sealed class ModelRunner : IDisposable
         int rows = bucket > 0 ? bucket : plan.Rows.Count;
         int tokens = bucket > 0 ? bucket : plan.NumTokens;
         StepInputs step = _builder.Upload(plan, slot, rows);
-        (Tensor editPositions, Tensor editValues) = _builder.UploadEdits(plan, slot);
+        LogitChanges changes = _builder.UploadChanges(plan, slot);
         _clock?.Begin();
         CopyBlocks(step);
         BatchInputs inputs = InputsOf(step, rows, tokens);
         _device.PrepareBatch(inputs);
         if (rows > 0)
         {
-            Compute(plan, step, bucket, inputs, editPositions, editValues);
+            Compute(plan, step, bucket, inputs, changes, _builder.GivenOf(plan, slot));
         }
 
         _readback.Start(slot, logprobs: plan.MaxTopLogprobs >= 0);
@@ -173,8 +174,7 @@ internal sealed class ModelRunner : IDisposable
             {
                 Logits = Logits(1),
                 SampleRows = step.SampleRows,
-                EditPositions = default,
-                EditValues = default,
+                Changes = default,
                 AllGreedy = greedy,
                 AnyPenalties = false,
                 TopLogprobs = 0,
@@ -251,7 +251,7 @@ internal sealed class ModelRunner : IDisposable
         return decode && _graphs is not null ? _graphs.BucketOf(rows) : 0;
     }
 
-    private void Compute(StepPlan plan, in StepInputs step, int bucket, in BatchInputs inputs, Tensor editPositions, Tensor editValues)
+    private void Compute(StepPlan plan, in StepInputs step, int bucket, in BatchInputs inputs, in LogitChanges changes, GivenIds? given)
     {
         if (bucket > 0)
         {
@@ -269,8 +269,8 @@ internal sealed class ModelRunner : IDisposable
             {
                 Logits = Logits(samples),
                 SampleRows = step.SampleRows,
-                EditPositions = editPositions,
-                EditValues = editValues,
+                Changes = changes,
+                Given = given,
                 AllGreedy = plan.AllGreedy,
                 AnyPenalties = plan.AnyPenalties,
                 TopLogprobs = plan.MaxTopLogprobs,
@@ -368,7 +368,8 @@ internal sealed class ModelRunner : IDisposable
         {
             int count = plan.Rows[row].LogitCount;
             int status = rowFlags[row];
-            for (int i = 0; i < count; i++)
+            // Rows whose ids are given belong to no request: nothing was sampled there.
+            for (int i = plan.Rows[row].GivenCount; i < count; i++)
             {
                 status |= flags[sample + i];
             }

@@ -1,174 +1,126 @@
-using System.Text;
 using VllmNative.Requests;
 using VllmNative.Tokenization;
 
 namespace VllmNative.Outputs;
 
-/// <summary>
-/// Turns the tokens of one request's mailbox into text and outputs, on the reader's thread. Stop strings are found here:
-/// what was generated past one is dropped from text, ids and log-probabilities, and the engine is told to end the request.
-/// </summary>
+/// <summary>The outputs of a call: its completions, of which each is a request inside the engine, read together by one reader.</summary>
 internal sealed class OutputProcessor
 {
-    private readonly Request _request;
+    private readonly CompletionReader[] _completions;
+    private readonly SamplingParams _parameters;
     private readonly string _requestId;
     private readonly string? _prompt;
     private readonly int[] _promptIds;
-    private readonly int? _primaryEos;
-    private readonly IncrementalDetokenizer? _detokenizer;
-    private readonly StopMatcher _stops;
-    private readonly List<int> _ids = [];
-    private readonly List<PositionLogprobs> _logprobs = [];
-    private readonly StringBuilder _text = new();
-    private int _drained;
-    private int _released;
-    private FinishReason _finish;
-    private object? _stopReason;
-    private string? _error;
+    private PositionLogprobs?[]? _promptLogprobs;
 
-    internal OutputProcessor(Request request, string requestId, string? prompt, int[] promptIds, Tokenizer? tokenizer, int? primaryEos)
+    /// <param name="requests">The completions; the first is the parent of the others.</param>
+    /// <param name="requestId">The caller's name for the call.</param>
+    /// <param name="prompt">The prompt's text, when it was given as text.</param>
+    /// <param name="promptIds">Its tokens.</param>
+    /// <param name="tokenizer">Null: there are ids only.</param>
+    /// <param name="primaryEos">The token whose end needs no further reason.</param>
+    internal OutputProcessor(IReadOnlyList<Request> requests, string requestId, string? prompt, int[] promptIds, Tokenizer? tokenizer, int? primaryEos)
     {
-        _request = request;
+        _completions = [.. requests.Select(request => new CompletionReader(request, tokenizer, primaryEos))];
+        _parameters = requests[0].Parameters;
         _requestId = requestId;
         _prompt = prompt;
         _promptIds = promptIds;
-        _primaryEos = primaryEos;
-        _stops = new StopMatcher(request.Parameters.Stop);
-        if (tokenizer is not null && request.Parameters.Detokenize)
-        {
-            _detokenizer = new IncrementalDetokenizer(tokenizer, request.Parameters.SkipSpecialTokens);
-        }
     }
 
-    internal Request Request => _request;
+    internal IEnumerable<Request> Requests => _completions.Select(completion => completion.Request);
 
-    internal bool Finished => _finish != FinishReason.None;
+    internal bool Finished { get; private set; }
 
-    /// <summary>Whether a stop string ended it, so that the engine must be told.</summary>
-    internal bool StoppedByText { get; private set; }
-
-    internal ValueTask WaitAsync(CancellationToken cancellationToken) => _request.Mailbox.WaitAsync(cancellationToken);
-
-    /// <summary>Takes what the mailbox has; returns whether anything is new.</summary>
-    internal bool Advance()
+    /// <summary>Requests that the engine must be told about: ended by a stop string since the last call, or not at all.</summary>
+    /// <param name="all">Whether the reader leaves, so that what has not ended must end.</param>
+    internal IEnumerable<(Request Request, FinishReason Reason)> TakeEnded(bool all)
     {
-        int before = _ids.Count;
-        MailboxState state = _request.Mailbox.Drain(_drained, _ids);
-        _drained = _ids.Count;
-        for (int i = before; i < _ids.Count; i++)
+        foreach (CompletionReader completion in _completions)
         {
-            bool last = i == _ids.Count - 1;
-            bool stopToken = last && state.Finish == FinishReason.Stop;
-            if (Take(i, stopToken))
+            if (completion.TakeStop())
             {
-                _ids.RemoveRange(i + 1, _ids.Count - i - 1);
-                return true;
+                yield return (completion.Request, FinishReason.Stop);
+            }
+            else if (all && !completion.Finished)
+            {
+                yield return (completion.Request, FinishReason.Abort);
             }
         }
-
-        if (state.Finish != FinishReason.None)
-        {
-            End(state);
-            return true;
-        }
-
-        return _ids.Count > before;
     }
 
-    /// <summary>What there is so far.</summary>
-    internal RequestOutput Build()
+    internal ValueTask WaitAsync(CancellationToken cancellationToken) => _completions[0].Request.Mailbox.WaitAsync(cancellationToken);
+
+    /// <summary>Takes what the mailboxes have; returns whether there is an output to build.</summary>
+    internal bool Advance()
     {
-        int visible = Finished ? _text.Length : Math.Max(_released, _text.Length - _stops.HeldBack);
-        if (visible > _released && visible < _text.Length && char.IsHighSurrogate(_text[visible - 1]))
+        bool news = false;
+        bool finished = true;
+        foreach (CompletionReader completion in _completions)
         {
-            // Never half a character.
-            visible--;
+            news |= !completion.Finished && completion.Advance();
+            finished &= completion.Finished;
         }
 
-        string delta = _text.ToString(_released, visible - _released);
-        _released = visible;
-        return new RequestOutput
-        {
-            RequestId = _requestId,
-            Prompt = _prompt,
-            PromptTokenIds = _promptIds,
-            CachedTokens = Math.Max(_request.CachedTokens, 0),
-            Finished = Finished,
-            Delta = delta,
-            Error = _error,
-            Timings = TimingsNow(),
-            Outputs =
-            [
-                new CompletionOutput
-                {
-                    Text = _text.ToString(0, visible),
-                    TokenIds = _ids.ToArray(),
-                    Logprobs = _request.Mailbox.Logprobs is null ? null : _logprobs.ToArray(),
-                    FinishReason = _finish,
-                    StopReason = _stopReason,
-                },
-            ],
-        };
+        Finished = finished;
+        return news && (finished || (_parameters.OutputKind != OutputKind.FinalOnly && !_parameters.Selects));
     }
 
-    // A copy: the engine goes on writing the request's own.
+    /// <summary>What there is so far, or since the last time.</summary>
+    internal RequestOutput Build() => new()
+    {
+        RequestId = _requestId,
+        Prompt = _prompt,
+        PromptTokenIds = _promptIds,
+        Usage = new TokenUsage(_promptIds.Length, _completions.Sum(completion => completion.TokenCount), Math.Max(_completions[0].Request.CachedTokens, 0)),
+        Finished = Finished,
+        Error = _completions.Select(completion => completion.Error).FirstOrDefault(error => error is not null),
+        Timings = TimingsNow(),
+        PromptLogprobs = PromptLogprobs(),
+        Outputs = Completions(),
+    };
+
+    // Made once, when the first token says that they are complete.
+    private PositionLogprobs?[]? PromptLogprobs()
+    {
+        if (_promptLogprobs is null && _completions[0] is { TokenCount: > 0, Request.PromptLogprobs: { } scored })
+        {
+            _promptLogprobs = [null, .. Enumerable.Range(0, _promptIds.Length - 1).Select(i => scored.Read(i, _promptIds[i + 1]))];
+        }
+
+        return _promptLogprobs;
+    }
+
+    private CompletionOutput[] Completions()
+    {
+        bool onlyNew = _parameters.OutputKind == OutputKind.Delta;
+        if (_parameters.Selects)
+        {
+            // Those that failed come last.
+            return [.. _completions
+                .OrderBy(completion => completion.Error is not null)
+                .ThenByDescending(completion => completion.CumulativeLogprob)
+                .Take(_parameters.N)
+                .Select((completion, index) => completion.Build(index, onlyNew))];
+        }
+
+        return [.. _completions
+            .Select((completion, index) => (completion, index))
+            .Where(one => !onlyNew || one.completion.HasNews)
+            .Select(one => one.completion.Build(one.index, onlyNew))];
+    }
+
+    // A copy: the engine goes on writing the requests' own.
     private RequestTimings TimingsNow()
     {
-        RequestTimings timings = _request.Timings with { };
-        if (StoppedByText && timings.LastToken == 0)
+        RequestTimings timings = _completions[0].Request.Timings with { };
+        timings.LastToken = Finished ? _completions.Max(completion => completion.Request.Timings.LastToken) : _completions.Length > 1 ? 0 : timings.LastToken;
+        if (timings.LastToken == 0 && Array.Exists(_completions, completion => completion.StoppedByText) && Finished)
         {
             // The engine has yet to be told.
             timings.LastToken = TimeProvider.System.GetTimestamp();
         }
 
         return timings;
-    }
-
-    // Takes one token; returns whether a stop string ended the request with it.
-    private bool Take(int index, bool stopToken)
-    {
-        int id = _ids[index];
-        if (_request.Mailbox.Logprobs is { } logprobs)
-        {
-            _logprobs.Add(logprobs.Read(index, id));
-        }
-
-        // The token that ended the request is in the ids, its text only on demand.
-        if (_detokenizer is null || (stopToken && !_request.Parameters.IncludeStopStrInOutput))
-        {
-            return false;
-        }
-
-        int before = _text.Length;
-        _detokenizer.Append([id], _text);
-        if (TooEarlyToStop(index + 1) || _stops.Find(_text, before, out int start) is not { } stop)
-        {
-            return false;
-        }
-
-        _text.Length = _request.Parameters.IncludeStopStrInOutput ? start + stop.Length : start;
-        _finish = FinishReason.Stop;
-        _stopReason = stop;
-        StoppedByText = true;
-        return true;
-    }
-
-    // min_tokens come before what stops, whether that is a token or a text.
-    private bool TooEarlyToStop(int tokens) => _request.Parameters.MinTokens > 0 && tokens <= _request.Parameters.MinTokens;
-
-    private void End(MailboxState state)
-    {
-        _finish = state.Finish;
-        // The end of a sequence needs no further reason.
-        _stopReason = state.StopTokenId == _primaryEos ? null : state.StopTokenId;
-        _error = state.Error;
-        int before = _text.Length;
-        _detokenizer?.Flush(_text);
-        if (!TooEarlyToStop(_ids.Count) && _stops.Find(_text, before, out int start) is { } stop)
-        {
-            _text.Length = _request.Parameters.IncludeStopStrInOutput ? start + stop.Length : start;
-            _finish = FinishReason.Stop;
-            _stopReason = stop;
-        }
     }
 }

@@ -17,4 +17,7 @@ public enum FinishReason
 
     /// <summary>Something failed; <see cref="RequestOutput.Error"/> says what.</summary>
     Error,
+
+    /// <summary>It repeated itself (<see cref="SamplingParams.RepetitionDetection"/>).</summary>
+    Repetition,
 }

@@ -1,5 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
-
 namespace VllmNative.Requests;
 
 /// <summary>
@@ -7,20 +5,20 @@ namespace VllmNative.Requests;
 /// ever need, so that posting never allocates and a slow reader never holds a step up; readers drain and coalesce. There is
 /// no lock: a reader that loses the processor in the middle of draining holds nobody up.
 /// </summary>
-[SuppressMessage("Reliability", "CA1001", Justification = "The semaphore's wait handle is never asked for, so it owns nothing.")]
 internal sealed class Mailbox
 {
     private readonly int[] _ids;
     private readonly SampledLogprobs? _logprobs;
-    private readonly SemaphoreSlim _signal = new(0, 1);
+    private readonly ReaderSignal _signal;
     private int _count;
-    private int _signaled;
     private MailboxState _state = MailboxState.Open;
 
     /// <param name="maxTokens">Most tokens the request can generate.</param>
     /// <param name="numLogprobs">Log-probabilities asked for at each position; -1 = none.</param>
-    internal Mailbox(int maxTokens, int numLogprobs)
+    /// <param name="sharedWith">A mailbox of the same reader, who waits for news of any; null = it has a reader of its own.</param>
+    internal Mailbox(int maxTokens, int numLogprobs, Mailbox? sharedWith = null)
     {
+        _signal = sharedWith?._signal ?? new ReaderSignal();
         _ids = new int[maxTokens];
         _logprobs = numLogprobs < 0 ? null : new SampledLogprobs(maxTokens, numLogprobs);
     }
@@ -46,21 +44,10 @@ internal sealed class Mailbox
         Interlocked.CompareExchange(ref _state, new MailboxState(reason, stopTokenId, error), MailboxState.Open);
 
     /// <summary>Wakes the reader; pump thread.</summary>
-    internal void Wake()
-    {
-        if (Interlocked.Exchange(ref _signaled, 1) == 0)
-        {
-            _signal.Release();
-        }
-    }
+    internal void Wake() => _signal.Set();
 
-    /// <summary>Waits for news.</summary>
-    internal async ValueTask WaitAsync(CancellationToken cancellationToken)
-    {
-        await _signal.WaitAsync(cancellationToken).ConfigureAwait(false);
-        // A full fence: whoever found the signal still set had posted before, and what it posted is drained now.
-        Interlocked.Exchange(ref _signaled, 0);
-    }
+    /// <summary>Waits for news, of this mailbox or of those that share its reader.</summary>
+    internal ValueTask WaitAsync(CancellationToken cancellationToken) => _signal.WaitAsync(cancellationToken);
 
     /// <summary>Copies the tokens from <paramref name="from"/> on into <paramref name="ids"/>.</summary>
     internal MailboxState Drain(int from, List<int> ids)

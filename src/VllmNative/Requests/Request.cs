@@ -7,6 +7,7 @@ namespace VllmNative.Requests;
 internal sealed class Request
 {
     private readonly int[] _tokens;
+    private readonly bool _needsTokens;
     private int _claimed;
 
     /// <param name="id">Internal number, never reused.</param>
@@ -16,8 +17,11 @@ internal sealed class Request
     /// <param name="stopIds">End-of-sequence and stop token ids, sorted.</param>
     /// <param name="blockSize">Tokens in a block.</param>
     /// <param name="seed">Seed of the draws.</param>
-    internal Request(long id, ReadOnlySpan<int> prompt, SamplingParams parameters, int maxTokens, int[] stopIds, int blockSize, ulong seed)
+    /// <param name="parent">Whose prompt and reader it shares; null = it stands alone.</param>
+    internal Request(
+        long id, ReadOnlySpan<int> prompt, SamplingParams parameters, int maxTokens, int[] stopIds, int blockSize, ulong seed, Request? parent = null)
     {
+        Parent = parent;
         Id = id;
         Parameters = parameters;
         PromptLength = prompt.Length;
@@ -29,12 +33,23 @@ internal sealed class Request
         Length = prompt.Length;
         Blocks = new int[(_tokens.Length + blockSize - 1) / blockSize];
         BlockHashes = new ulong[_tokens.Length / blockSize];
-        Mailbox = new Mailbox(maxTokens, parameters.Logprobs ?? -1);
+        PromptLogprobs = parameters.PromptLogprobs is { } width ? new SampledLogprobs(prompt.Length - 1, width) : null;
+        Mailbox = new Mailbox(maxTokens, parameters.SampledLogprobs, parent?.Mailbox);
     }
 
     internal long Id { get; }
 
+    /// <summary>The first completion of its group: this one begins with that one's prompt.</summary>
+    internal Request? Parent { get; }
+
     internal SamplingParams Parameters { get; }
+
+    /// <summary>What it changes about its logits; null = nothing.</summary>
+    internal LogitRules? Rules
+    {
+        get;
+        init => (field, _needsTokens) = (value, value is { NeedTokens: true });
+    }
 
     internal ulong Seed { get; }
 
@@ -47,6 +62,12 @@ internal sealed class Request
     internal Mailbox Mailbox { get; }
 
     internal RequestTimings Timings { get; } = new();
+
+    /// <summary>Log-probabilities of the prompt's tokens from the second on, complete before the first token is posted; null = nobody asks.</summary>
+    internal SampledLogprobs? PromptLogprobs { get; }
+
+    /// <summary>How many of them are known.</summary>
+    internal int PromptScored { get; set; }
 
     /// <summary>Tokens known: prompt and generated.</summary>
     internal int Length { get; private set; }
@@ -146,8 +167,14 @@ internal sealed class Request
 
     internal long Deadline { get; set; } = long.MaxValue;
 
+    /// <summary>Whether its next step cannot be planned before the token that a step in flight samples is known.</summary>
+    internal bool AwaitsToken => _needsTokens && Pending > 0;
+
     /// <summary>Tokens that exist somewhere but are not scheduled yet.</summary>
     internal int Unscheduled => Length + Pending - Scheduled;
+
+    /// <summary>Whether tokens from this one on are part of a prompt whose log-probabilities are still wanted.</summary>
+    internal bool ScoresPromptFrom(int token) => PromptLogprobs is not null && PromptScored < PromptLength - 1 && token < PromptLength - 1;
 
     /// <summary>Whether the caller is the first to submit it: a request runs once.</summary>
     internal bool TryClaim() => Interlocked.Exchange(ref _claimed, 1) == 0;

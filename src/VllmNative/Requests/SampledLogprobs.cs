@@ -21,6 +21,8 @@ internal sealed class SampledLogprobs(int maxTokens, int width)
         top[..width].CopyTo(_top.AsSpan(position * width));
     }
 
+    internal float At(int position) => _sampled[position];
+
     internal PositionLogprobs Read(int position, int sampledId)
     {
         var best = new TokenLogprob[width];

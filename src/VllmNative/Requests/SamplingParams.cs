@@ -1,9 +1,7 @@
-using VllmNative.Diagnostics;
-
 namespace VllmNative.Requests;
 
 /// <summary>How a request's tokens are chosen and when it ends; names, defaults and ranges are vLLM's.</summary>
-public sealed record SamplingParams
+public sealed partial record SamplingParams
 {
     /// <summary>Temperatures below this are greedy.</summary>
     internal const float GreedyBelow = 1e-5f;
@@ -11,8 +9,20 @@ public sealed record SamplingParams
     /// <summary>The most log-probabilities a request may ask for at a position.</summary>
     public const int MaxLogprobs = 20;
 
+    /// <summary>The most completions of one request; a request holds memory for each from the start.</summary>
+    public const int MaxCompletions = 128;
+
     /// <summary>Greedy sampling: always the most likely token.</summary>
     public static SamplingParams Greedy { get; } = new() { Temperature = 0 };
+
+    /// <summary>Completions to return, 1..128; above 1 needs a temperature, since greedy ones would be alike. Their seeds are seed, seed + 1, ...</summary>
+    public int N { get; init; } = 1;
+
+    /// <summary>
+    /// Completions to generate, of which the <see cref="N"/> of the highest cumulative log-probability are returned when all have
+    /// ended; n..128, null = n.
+    /// </summary>
+    public int? BestOf { get; init; }
 
     /// <summary>Most tokens to generate, at least 1; null = the rest of the context.</summary>
     public int? MaxTokens { get; init; } = 16;
@@ -41,7 +51,7 @@ public sealed record SamplingParams
     /// <summary>Divides positive and multiplies negative logits of tokens in prompt and output; above 0, 1 = off.</summary>
     public float RepetitionPenalty { get; init; } = 1;
 
-    /// <summary>Seed of the draws; null = one is chosen at admission.</summary>
+    /// <summary>Seed of the draws; null or -1 = one is chosen at admission.</summary>
     public long? Seed { get; init; }
 
     /// <summary>Texts that end the completion; not empty.</summary>
@@ -59,94 +69,50 @@ public sealed record SamplingParams
     /// <summary>How many log-probabilities to return at each position, beside the sampled token's; null = none, 0..20.</summary>
     public int? Logprobs { get; init; }
 
+    /// <summary>How many log-probabilities to return at each prompt position, beside the prompt token's own; null = none, 0..20.</summary>
+    /// <remarks>Such a request computes its whole prompt, whatever the prefix cache has.</remarks>
+    public int? PromptLogprobs { get; init; }
+
+    /// <summary>Added to the logits of single tokens; values are cut to -100..100, at most 1024 entries; null = none.</summary>
+    public IReadOnlyDictionary<int, float>? LogitBias { get; init; }
+
+    /// <summary>The only tokens that may be sampled, at least one; null = all.</summary>
+    public IReadOnlyList<int>? AllowedTokenIds { get; init; }
+
+    /// <summary>
+    /// Words that must not be generated, at most 64 of 1..256 characters, with or without a space before them: the token that would
+    /// complete one is banned.
+    /// </summary>
+    public IReadOnlyList<string> BadWords { get; init; } = [];
+
+    /// <summary>Ends a completion that repeats itself, with <see cref="FinishReason.Repetition"/>; null = off.</summary>
+    public RepetitionDetection? RepetitionDetection { get; init; }
+
+    /// <summary>Keeps only the last tokens of a longer prompt; -1 = as many as the context holds beside one new token; null = a longer prompt is an error.</summary>
+    public int? TruncatePromptTokens { get; init; }
+
+    /// <summary>What each output of a stream holds.</summary>
+    public OutputKind OutputKind { get; init; }
+
     /// <summary>Whether special tokens are left out of the text.</summary>
     public bool SkipSpecialTokens { get; init; } = true;
+
+    /// <summary>Whether a space stands between two special tokens in a row, where they are shown.</summary>
+    public bool SpacesBetweenSpecialTokens { get; init; } = true;
 
     /// <summary>Whether text is produced at all.</summary>
     public bool Detokenize { get; init; } = true;
 
     internal bool IsGreedy => Temperature < GreedyBelow;
 
+    /// <summary>Completions to generate.</summary>
+    internal int Candidates => BestOf ?? N;
+
+    /// <summary>Whether the best of the candidates are returned, which is known when all have ended.</summary>
+    internal bool Selects => Candidates > N;
+
+    /// <summary>Log-probabilities that sampling gives beside the sampled token's; -1 = none at all.</summary>
+    internal int SampledLogprobs => Logprobs ?? (Selects ? 0 : -1);
+
     internal bool HasPenalties => PresencePenalty != 0 || FrequencyPenalty != 0 || RepetitionPenalty != 1;
-
-    /// <summary>Checks every rule.</summary>
-    /// <exception cref="InvalidRequestException">The first rule that is broken, with parameter, value and range.</exception>
-    public void Validate()
-    {
-        if (MaxTokens is < 1)
-        {
-            throw Invalid("max_tokens", $"max_tokens is {MaxTokens}, expected at least 1");
-        }
-
-        if (MinTokens < 0 || MinTokens > (MaxTokens ?? int.MaxValue))
-        {
-            throw Invalid("min_tokens", $"min_tokens is {MinTokens}, expected 0..{MaxTokens ?? int.MaxValue} (max_tokens)");
-        }
-
-        Range("temperature", Temperature, 0, 2);
-        if (!(TopP is > 0 and <= 1))
-        {
-            throw Invalid("top_p", $"top_p is {TopP}, expected above 0 and at most 1");
-        }
-
-        if (TopK < -1)
-        {
-            throw Invalid("top_k", $"top_k is {TopK}, expected -1, 0 (both off) or more");
-        }
-
-        Range("min_p", MinP, 0, 1);
-        Range("presence_penalty", PresencePenalty, -2, 2);
-        Range("frequency_penalty", FrequencyPenalty, -2, 2);
-        if (!(RepetitionPenalty > 0) || !float.IsFinite(RepetitionPenalty))
-        {
-            throw Invalid("repetition_penalty", $"repetition_penalty is {RepetitionPenalty}, expected above 0 and finite");
-        }
-
-        if (Logprobs is < 0 or > MaxLogprobs)
-        {
-            throw Invalid("logprobs", $"logprobs is {Logprobs}, expected 0..{MaxLogprobs}");
-        }
-
-        ValidateStop();
-    }
-
-    private void ValidateStop()
-    {
-        const int maxStops = 64;
-        const int maxStopLength = 1024;
-        if (Stop is null || Stop.Count > maxStops)
-        {
-            throw Invalid("stop", $"stop has {Stop?.Count ?? -1} entries, expected at most {maxStops}");
-        }
-
-        foreach (string stop in Stop)
-        {
-            if (string.IsNullOrEmpty(stop) || stop.Length > maxStopLength)
-            {
-                throw Invalid("stop", $"stop has an entry of {stop?.Length ?? 0} characters, expected 1..{maxStopLength}");
-            }
-        }
-
-        if (Stop.Count > 0 && !Detokenize)
-        {
-            throw Invalid("stop", $"stop was given with detokenize = false; stop strings need text");
-        }
-
-        if (StopTokenIds is null || StopTokenIds.Count > 1024)
-        {
-            throw Invalid("stop_token_ids", $"stop_token_ids has {StopTokenIds?.Count ?? -1} entries, expected at most 1024");
-        }
-    }
-
-    private static void Range(string name, float value, float low, float high)
-    {
-        if (!(value >= low && value <= high))
-        {
-            throw Invalid(name, $"{name} is {value}, expected {low}..{high}");
-        }
-    }
-
-    // Numbers read the same in every locale.
-    private static InvalidRequestException Invalid(string parameter, FormattableString message) =>
-        new(parameter, FormattableString.Invariant(message));
 }

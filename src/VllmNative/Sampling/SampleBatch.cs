@@ -11,10 +11,11 @@ internal readonly struct SampleBatch
     /// <summary>[S, 4]: token row, request row, position of the new token, 0.</summary>
     internal required Tensor SampleRows { get; init; }
 
-    /// <summary>[E, 2] and [E]: values added to single logits; E may be 0.</summary>
-    internal required Tensor EditPositions { get; init; }
+    /// <summary>Masks and edits of logits.</summary>
+    internal required LogitChanges Changes { get; init; }
 
-    internal required Tensor EditValues { get; init; }
+    /// <summary>Ids that are known, not drawn; null = none.</summary>
+    internal GivenIds? Given { get; init; }
 
     internal required bool AllGreedy { get; init; }
 

@@ -4,8 +4,8 @@ namespace VllmNative.Sampling;
 
 /// <summary>
 /// Chooses the next tokens of a step in one batch. Each request row's settings lie on the device; a step in which nobody uses
-/// a feature does not pay for it. Order: raw log-probabilities are taken from the logits as the model gave them; then edits,
-/// penalties, temperature, min-p, top-k, top-p, draw.
+/// a feature does not pay for it. Order: raw log-probabilities are taken from the logits as the model gave them; then masks,
+/// edits, penalties (here processed ones are taken), temperature, min-p, top-k, top-p, draw.
 /// </summary>
 internal sealed unsafe class Sampler : IDisposable
 {
@@ -16,6 +16,7 @@ internal sealed unsafe class Sampler : IDisposable
     private readonly Device _device;
     private readonly int _maxSeqs;
     private readonly int _vocabulary;
+    private readonly bool _processedLogprobs;
     private readonly SamplingTable _settings;
     private readonly DeviceBuffer _countUpdates;
     private readonly DeviceBuffer _countUpdatesHost;
@@ -31,8 +32,10 @@ internal sealed unsafe class Sampler : IDisposable
     /// <param name="vocabulary">Columns of the logits.</param>
     /// <param name="outputs">Device memory that results are written to.</param>
     /// <param name="slots">Steps in flight.</param>
-    internal Sampler(Device device, int maxSeqs, int vocabulary, StepOutputs outputs, int slots)
+    /// <param name="processedLogprobs">Whether log-probabilities are taken after masks, edits and penalties.</param>
+    internal Sampler(Device device, int maxSeqs, int vocabulary, StepOutputs outputs, int slots, bool processedLogprobs = false)
     {
+        _processedLogprobs = processedLogprobs;
         _device = device;
         _maxSeqs = maxSeqs;
         _vocabulary = vocabulary;
@@ -88,13 +91,9 @@ internal sealed unsafe class Sampler : IDisposable
     internal void Sample(in SampleBatch batch)
     {
         int rows = (int)batch.Logits.Dim0;
-        bool edited = batch.EditValues.Dim0 > 0 && batch.EditValues.IsPresent;
-        Tensor raw = batch.TopLogprobs >= 0 && (edited || batch.AnyPenalties) ? Snapshot(batch.Logits) : batch.Logits;
-        if (edited)
-        {
-            _device.EditLogits(batch.Logits, batch.EditPositions, batch.EditValues);
-        }
-
+        bool changes = batch.Changes.Any || batch.AnyPenalties;
+        Tensor scored = batch.TopLogprobs >= 0 && changes && !_processedLogprobs ? Snapshot(batch.Logits) : batch.Logits;
+        batch.Changes.Apply(_device, batch.Logits);
         if (batch.AnyPenalties)
         {
             _device.Penalize(batch.Logits, batch.SampleRows, Counts, _settings);
@@ -102,11 +101,12 @@ internal sealed unsafe class Sampler : IDisposable
 
         var workspace = new Workspace(_workspace.Data, _workspace.Bytes);
         _device.Sample(batch.Logits, batch.SampleRows, _settings, batch.AllGreedy, Ids(rows), Flags(rows), workspace);
+        batch.Given?.Place(_outputs.Ids);
         if (batch.TopLogprobs >= 0)
         {
             int top = Math.Min(batch.TopLogprobs, _vocabulary);
             _device.Logprobs(
-                raw,
+                scored,
                 Ids(rows),
                 Tensor.Vector(_outputs.Logprobs, DataType.Float32, rows),
                 Tensor.Vector(_outputs.Ranks, DataType.Int32, rows),

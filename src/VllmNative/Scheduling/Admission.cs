@@ -209,7 +209,7 @@ internal sealed class Admission
         KvCacheManager.WriteTable(request, plan);
         bool grown = _cache.TryGrow(request, request.Scheduled + tokens, plan);
         Debug.Assert(grown, "admission counted the blocks");
-        PlanWriter.AddRow(plan, request, tokens);
+        _budget.TakeLogits(PlanWriter.AddRow(plan, request, tokens));
         _budget.Take(tokens, request.Scheduled);
         _cache.Register(request);
     }

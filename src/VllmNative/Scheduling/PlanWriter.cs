@@ -13,33 +13,50 @@ internal static class PlanWriter
         plan.SamplingUpdates.Add(SamplingOf(request));
     }
 
-    /// <summary>Computes the next tokens of a request, and samples when these are all that there are.</summary>
-    internal static void AddRow(StepPlan plan, Request request, int tokens)
+    /// <summary>Computes the next tokens of a request, and samples when these are all that there are; returns its rows of logits.</summary>
+    internal static int AddRow(StepPlan plan, Request request, int tokens)
     {
+        int first = request.Scheduled;
         int firstId = -1;
         if (tokens > 1 || !request.LastTokenOnDevice)
         {
             firstId = plan.TokenIds.Count;
-            plan.TokenIds.AddRange(request.Tokens.Span.Slice(request.Scheduled, tokens));
+            plan.TokenIds.AddRange(request.Tokens.Span.Slice(first, tokens));
         }
 
         request.Scheduled += tokens;
         request.StepsInFlight++;
         bool samples = request.Unscheduled == 0;
+        int given = request.ScoresPromptFrom(first) ? samples ? tokens - 1 : tokens : 0;
+        int top = -1;
+        if (given > 0)
+        {
+            plan.GivenIds.Add(new GivenTokens(plan.NumLogits, request.Tokens.Slice(first + 1, given)));
+            top = request.Parameters.PromptLogprobs ?? -1;
+        }
+
         if (samples)
         {
+            top = Math.Max(top, request.Parameters.SampledLogprobs);
             request.Pending++;
             request.LastTokenOnDevice = true;
             plan.AllGreedy &= request.Parameters.IsGreedy;
             plan.AnyPenalties |= request.CountSlot >= 0;
-            BanStops(plan, request);
+            int row = plan.NumLogits + given;
+            BanStops(plan, request, row);
+            if (request.Rules is { } rules)
+            {
+                Apply(rules, plan, request, row);
+            }
         }
 
-        plan.AddRow(new StepRow(request.Row, tokens, firstId, request.Scheduled, samples ? 1 : 0, request.Parameters.Logprobs ?? -1));
+        int logits = given + (samples ? 1 : 0);
+        plan.AddRow(new StepRow(request.Row, tokens, firstId, request.Scheduled, logits, top) { GivenCount = given });
+        return logits;
     }
 
     // min_tokens: what would end the request is banned until then.
-    private static void BanStops(StepPlan plan, Request request)
+    private static void BanStops(StepPlan plan, Request request, int row)
     {
         if (request.OutputLength + request.Pending - 1 >= request.Parameters.MinTokens)
         {
@@ -48,7 +65,30 @@ internal static class PlanWriter
 
         foreach (int id in request.StopIds)
         {
-            plan.LogitEdits.Add(new LogitEdit(plan.NumLogits, id, float.NegativeInfinity));
+            plan.LogitEdits.Add(new LogitEdit(row, id, float.NegativeInfinity));
+        }
+    }
+
+    // All of them add, so their order does not matter: a ban stays one whatever is added to it.
+    private static void Apply(LogitRules rules, StepPlan plan, Request request, int row)
+    {
+        if (rules.Allowed.Length > 0)
+        {
+            plan.LogitMasks.Add(new LogitMask(row, rules.Allowed));
+        }
+
+        ReadOnlySpan<int> output = request.Tokens.Span[request.PromptLength..];
+        foreach (int[] word in rules.BadWords)
+        {
+            if (output.EndsWith(word.AsSpan(0, word.Length - 1)))
+            {
+                plan.LogitEdits.Add(new LogitEdit(row, word[^1], float.NegativeInfinity));
+            }
+        }
+
+        foreach ((int id, float value) in rules.Biases)
+        {
+            plan.LogitEdits.Add(new LogitEdit(row, id, value));
         }
     }
 

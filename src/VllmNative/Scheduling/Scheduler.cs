@@ -355,7 +355,7 @@ internal sealed class Scheduler
         for (int i = 0; i < _running.Count && !_budget.IsSpent; i++)
         {
             Request request = _running[i];
-            int tokens = request.Retracted || request.Yields ? 0 : _budget.ChunkOf(request, request.Scheduled);
+            int tokens = request.Retracted || request.Yields || request.AwaitsToken ? 0 : _budget.ChunkOf(request, request.Scheduled);
             if (tokens == 0)
             {
                 continue;
@@ -367,7 +367,7 @@ internal sealed class Scheduler
                 return false;
             }
 
-            PlanWriter.AddRow(plan, request, tokens);
+            _budget.TakeLogits(PlanWriter.AddRow(plan, request, tokens) - 1);
             _budget.Take(tokens, request.Scheduled);
             _cache.Register(request);
         }

@@ -13,6 +13,9 @@ internal sealed record SchedulerLimits(int MaxNumSeqs, int MaxNumBatchedTokens, 
     /// <summary>Most block table entries that a step changes.</summary>
     internal int MaxTableUpdates { get; init; } = int.MaxValue;
 
+    /// <summary>Most rows of logits that a step computes, at least <see cref="MaxNumSeqs"/>.</summary>
+    internal int MaxLogits { get; init; } = int.MaxValue;
+
     /// <summary>Static batching: tokens that each row reserves; 0 = rows take blocks as they grow, and requests come and go at every step.</summary>
     internal int StaticRowTokens { get; init; }
 }

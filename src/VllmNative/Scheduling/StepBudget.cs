@@ -6,6 +6,7 @@ namespace VllmNative.Scheduling;
 internal sealed class StepBudget(SchedulerLimits limits, LatencyTarget? latency)
 {
     private int _tokens;
+    private int _logits;
     private StepLoad _planned;
 
     internal bool IsSpent => _tokens <= 0;
@@ -14,6 +15,8 @@ internal sealed class StepBudget(SchedulerLimits limits, LatencyTarget? latency)
     internal void Begin(RunningRequests running)
     {
         _tokens = limits.MaxNumBatchedTokens;
+        // Who runs may sample.
+        _logits = limits.MaxLogits - running.Count;
         _planned = default;
         if (latency is null)
         {
@@ -44,8 +47,13 @@ internal sealed class StepBudget(SchedulerLimits limits, LatencyTarget? latency)
         int tokens = Math.Min(request.Length + request.Pending - computed, _tokens);
         int threshold = limits.LongPrefillTokenThreshold;
         tokens = threshold > 0 ? Math.Min(tokens, threshold) : tokens;
+        int logits = request.Status == RequestStatus.Running ? _logits + 1 : _logits;
+        tokens = Math.Min(tokens, request.ScoresPromptFrom(computed) ? logits : logits > 0 ? tokens : 0);
         return tokens > 1 && latency is not null ? latency.PrefillTokens(_planned, computed, tokens) : tokens;
     }
+
+    /// <summary>The step computes so many rows of logits more than <see cref="Begin"/> knew of.</summary>
+    internal void TakeLogits(int rows) => _logits -= rows;
 
     /// <summary>The step computes these.</summary>
     /// <param name="tokens">Of one request.</param>

@@ -43,5 +43,11 @@ internal readonly record struct SamplingUpdate
     internal int PromptLength { get; init; }
 }
 
+/// <summary>The tokens that follow those of consecutive logits rows: they are scored, not sampled.</summary>
+internal readonly record struct GivenTokens(int LogitsRow, ReadOnlyMemory<int> Ids);
+
+/// <summary>Bans all tokens but those whose bit is set: bit id % 32 of word id / 32.</summary>
+internal readonly record struct LogitMask(int LogitsRow, ReadOnlyMemory<int> Bits);
+
 /// <summary>Adds a value to one logit of a sampling row: a ban (-infinity) or a bias.</summary>
 internal readonly record struct LogitEdit(int LogitsRow, int TokenId, float Value);

@@ -22,6 +22,11 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
 
     internal PlanList<LogitEdit> LogitEdits { get; } = new(maxRows);
 
+    internal PlanList<GivenTokens> GivenIds { get; } = new(0);
+
+    /// <summary>At most one for each logits row; all of the same width.</summary>
+    internal PlanList<LogitMask> LogitMasks { get; } = new(0);
+
     internal PlanList<BlockCopy> BlockCopies { get; } = new(16);
 
     internal PlanList<BlockSwap> BlockSwaps { get; } = new(16);
@@ -75,6 +80,8 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
         TableUpdates.Clear();
         SamplingUpdates.Clear();
         LogitEdits.Clear();
+        LogitMasks.Clear();
+        GivenIds.Clear();
         BlockCopies.Clear();
         BlockSwaps.Clear();
         Events.Clear();

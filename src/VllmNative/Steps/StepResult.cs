@@ -38,9 +38,9 @@ internal sealed class StepResult(int maxRows)
     internal int TopWidth { get; set; } = -1;
 
     /// <summary>By sampled id: its log-probability and rank.</summary>
-    internal float[] Logprobs { get; } = new float[maxRows];
+    internal float[] Logprobs { get; private set; } = new float[maxRows];
 
-    internal int[] Ranks { get; } = new int[maxRows];
+    internal int[] Ranks { get; private set; } = new int[maxRows];
 
     /// <summary>[sampled ids, TopWidth].</summary>
     internal int[] TopIds { get; private set; } = [];
@@ -81,6 +81,12 @@ internal sealed class StepResult(int maxRows)
     internal void EnsureTop(int width, int rows)
     {
         TopWidth = width;
+        if (Logprobs.Length < rows)
+        {
+            Logprobs = new float[rows];
+            Ranks = new int[rows];
+        }
+
         if (TopIds.Length < rows * width)
         {
             TopIds = new int[rows * width];

@@ -17,6 +17,18 @@ internal static unsafe class SamplingOps
         Status.Check(NativeMethods.vn_logits_edit(device.Stream, &p));
     }
 
+    internal static void MaskLogits(this Device device, Tensor logits, Tensor rows, Tensor bits)
+    {
+        var p = new LogitsMaskParams
+        {
+            Logits = logits.ToNative(),
+            Rows = rows.ToNative(),
+            Bits = bits.ToNative(),
+            NumMasks = (int)bits.Dim0,
+        };
+        Status.Check(NativeMethods.vn_logits_mask(device.Stream, &p));
+    }
+
     internal static void UpdateTokenCounts(this Device device, Tensor counts, Tensor updates)
     {
         var p = new TokenCountsParams { Counts = counts.ToNative(), Updates = updates.ToNative(), NumUpdates = (int)updates.Dim0 };

@@ -96,7 +96,7 @@ public sealed class EngineCoreTests
 
         internal async Task<RequestOutput> RunAsync(Request request)
         {
-            var processor = new OutputProcessor(request, "r", null, [], tokenizer: null, primaryEos: null);
+            var processor = new OutputProcessor([request], "r", null, [], tokenizer: null, primaryEos: null);
             Core.Submit(request);
             while (!processor.Finished)
             {

@@ -208,7 +208,7 @@ internal sealed class FakeModelRunner : IModelRunner
             if (_behind[row.Row])
             {
                 // A step before this one failed, as a whole: what is computed now is dropped with it.
-                flight.Rows.Add((RowStatus.Ok, row.LogitCount > 0 ? [0] : []));
+                flight.Rows.Add((RowStatus.Ok, new int[row.LogitCount]));
                 logits += row.LogitCount;
                 continue;
             }
@@ -223,11 +223,19 @@ internal sealed class FakeModelRunner : IModelRunner
 
             RowStatus status = FailRow(plan, i);
             int[] ids = [];
-            if (row.LogitCount > 0)
+            if (row.GivenCount > 0)
             {
-                int logitsRow = logits;
+                int firstLogits = logits;
+                GivenTokens given = plan.GivenIds.Span.ToArray().Single(given => given.LogitsRow == firstLogits);
+                Check(given.Ids.Length == row.GivenCount && row.LogitCount <= row.QueryLength, $"row {row.Row} has logits of tokens that it does not compute");
+                ids = given.Ids.ToArray();
+            }
+
+            if (row.Samples)
+            {
+                int logitsRow = logits + row.GivenCount;
                 int id = FakeLanguage.Next(Read(row), candidate => Banned(plan, logitsRow, candidate));
-                ids = [id];
+                ids = [.. ids, id];
                 if (status == RowStatus.Ok)
                 {
                     _lastToken[row.Row] = id;
@@ -252,6 +260,14 @@ internal sealed class FakeModelRunner : IModelRunner
 
     private static bool Banned(StepPlan plan, int logitsRow, int id)
     {
+        foreach (LogitMask mask in plan.LogitMasks.Span)
+        {
+            if (mask.LogitsRow == logitsRow && (mask.Bits.Span[id / 32] >> (id % 32) & 1) == 0)
+            {
+                return true;
+            }
+        }
+
         foreach (LogitEdit edit in plan.LogitEdits.Span)
         {
             if (edit.LogitsRow == logitsRow && edit.TokenId == id)

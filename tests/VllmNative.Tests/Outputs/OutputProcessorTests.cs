@@ -99,13 +99,85 @@ public sealed class OutputProcessorTests
         Assert.Equal([5, 6, 7], last.Outputs[0].TokenIds);
     }
 
+    [Theory]
+    [InlineData("", 1)]
+    [InlineData("zzz", 3)]
+    [InlineData("by the", 2)]
+    public void Deltas_join_to_what_cumulative_outputs_end_with(string stop, int portion)
+    {
+        int[] ids = Demo.Encode("Chloé saw 猫 and 😀😀 by the sea", addSpecialTokens: false);
+        SamplingParams parameters = Params(stop) with { Logprobs = 1 };
+        CompletionOutput all = Play(ids, portion, parameters, FinishReason.Length)[^1].Outputs[0];
+        RequestOutput[] outputs = Play(ids, portion, parameters with { OutputKind = OutputKind.Delta }, FinishReason.Length);
+        CompletionOutput[] deltas = [.. outputs.Select(output => Assert.Single(output.Outputs))];
+        Assert.True(outputs.Length > 1);
+        Assert.Equal(all.Text, string.Concat(deltas.Select(delta => delta.Text)));
+        Assert.Equal(all.TokenIds, deltas.SelectMany(delta => delta.TokenIds));
+        Assert.Equal(all.Logprobs!.Select(position => position.Sampled), deltas.SelectMany(delta => delta.Logprobs!).Select(position => position.Sampled));
+        Assert.All(outputs, output => Assert.Equal(output.Delta, output.Text));
+        Assert.Equal((all.FinishReason, all.StopReason), (deltas[^1].FinishReason, deltas[^1].StopReason));
+        Assert.Equal(all.CumulativeLogprob, deltas[^1].CumulativeLogprob);
+        Assert.Equal(new TokenUsage(1, all.TokenIds.Count, 0), outputs[^1].Usage);
+    }
+
+    [Fact]
+    public void What_a_delta_costs_does_not_grow_with_the_text()
+    {
+        int[] ids = [.. Enumerable.Repeat(Demo.Encode("by the sea ", addSpecialTokens: false), 4000).SelectMany(word => word)];
+        var request = new Request(1, [1], new SamplingParams { OutputKind = OutputKind.Delta }, ids.Length, [], blockSize: 4, seed: 0);
+        var processor = new OutputProcessor([request], "r", null, [1], Demo, Eos);
+        long Cost(int from, int to)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = from; i < to; i++)
+            {
+                request.Mailbox.Post(ids[i]);
+                Assert.True(processor.Advance());
+                Assert.Single(processor.Build().Outputs[0].TokenIds);
+            }
+
+            return GC.GetAllocatedBytesForCurrentThread() - before;
+        }
+
+        Cost(0, 500);
+        long early = Cost(500, 1500);
+        Cost(1500, ids.Length - 1000);
+        long late = Cost(ids.Length - 1000, ids.Length);
+        Assert.True(late < 1.5 * early, $"1000 outputs allocated {early} bytes early and {late} late");
+    }
+
+    [Fact]
+    public void A_final_output_is_the_only_one()
+    {
+        int[] ids = Demo.Encode("by the sea and the sea", addSpecialTokens: false);
+        RequestOutput only = Assert.Single(Play(ids, 1, Params("zz") with { OutputKind = OutputKind.FinalOnly }, FinishReason.Length));
+        Assert.Equal(("by the sea and the sea", "by the sea and the sea", true), (only.Text, only.Delta, only.Finished));
+        Assert.Equal(ids, only.Outputs[0].TokenIds);
+    }
+
+    [Fact]
+    public void A_repetition_is_its_own_reason()
+    {
+        CompletionOutput last = Play([5, 6, 7], 1, Params(""), FinishReason.Repetition)[^1].Outputs[0];
+        Assert.Equal((FinishReason.Repetition, "repetition_detected"), (last.FinishReason, last.StopReason));
+    }
+
+    [Fact]
+    public void Spaces_stand_between_special_tokens_that_are_shown()
+    {
+        SamplingParams shown = Params("") with { SkipSpecialTokens = false };
+        string token = Demo.Decode([Eos], skipSpecialTokens: false);
+        Assert.Equal(token + " " + token, Play([Eos, Eos], 1, shown, FinishReason.Length)[^1].Text);
+        Assert.Equal(token + token, Play([Eos, Eos], 1, shown with { SpacesBetweenSpecialTokens = false }, FinishReason.Length)[^1].Text);
+    }
+
     private static SamplingParams Params(string stop) => new() { Stop = stop.Length == 0 ? [] : [stop] };
 
     // Posts ids in portions, as an engine would, and reads after each.
     private static RequestOutput[] Play(int[] ids, int portion, SamplingParams parameters, FinishReason end, int? stopId = null, string? error = null)
     {
         var request = new Request(1, [1], parameters, ids.Length, [], blockSize: 4, seed: 0);
-        var processor = new OutputProcessor(request, "r", null, [1], Demo, Eos);
+        var processor = new OutputProcessor([request], "r", null, [1], Demo, Eos);
         List<RequestOutput> outputs = [];
         for (int i = 0; i < ids.Length && !processor.Finished; i++)
         {

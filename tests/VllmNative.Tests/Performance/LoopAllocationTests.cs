@@ -105,12 +105,18 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
         private static SamplingParams Sampling(int i, int maxTokens)
         {
             var common = new SamplingParams { MaxTokens = maxTokens, IgnoreEos = true, Seed = i };
-            return (i % 6) switch
+            return (i % 7) switch
             {
                 0 => common with { Temperature = 0 },
                 1 => common with { Temperature = 0.8f, TopK = 40, TopP = 0.9f },
                 2 => common with { Temperature = 1.1f, RepetitionPenalty = 1.1f, TopP = 0.95f },
                 3 => common with { Temperature = 0.7f, PresencePenalty = 0.5f, FrequencyPenalty = 0.3f, TopK = 100 },
+                6 => common with
+                {
+                    AllowedTokenIds = [.. Enumerable.Range(10, 400)],
+                    LogitBias = new Dictionary<int, float> { [20] = 3 },
+                    RepetitionDetection = new RepetitionDetection { MaxPatternSize = 4, MinCount = 1000 },
+                },
                 4 => common with { Temperature = 1, MinP = 0.05f, Logprobs = 3 },
                 _ => common with { Temperature = 1, StopTokenIds = [7], MinTokens = maxTokens },
             };

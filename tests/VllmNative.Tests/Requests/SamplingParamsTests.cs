@@ -29,6 +29,22 @@ public sealed class SamplingParamsTests
         { "repetition_penalty", "Infinity", "finite" },
         { "logprobs", "-1", "0..20" },
         { "logprobs", "21", "0..20" },
+        { "prompt_logprobs", "-1", "0..20" },
+        { "prompt_logprobs", "21", "0..20" },
+        { "n", "0", "1..128" },
+        { "n", "129", "1..128" },
+        { "best_of", "0", "1..128" },
+        { "best_of", "129", "1..128" },
+        { "truncate_prompt_tokens", "0", "-1 (the context) or at least 1" },
+        { "truncate_prompt_tokens", "-2", "-1 (the context) or at least 1" },
+        { "output_kind", "3", "Cumulative, Delta or FinalOnly" },
+        { "output_kind", "-1", "Cumulative, Delta or FinalOnly" },
+        { "repetition_detection.max_pattern_size", "-1", "0..1024" },
+        { "repetition_detection.max_pattern_size", "1025", "0..1024" },
+        { "repetition_detection.min_pattern_size", "-1", "0..8" },
+        { "repetition_detection.min_pattern_size", "9", "0..8" },
+        { "repetition_detection.min_count", "1", "2..1024" },
+        { "repetition_detection.min_count", "1025", "2..1024" },
     };
 
     [Theory]
@@ -49,7 +65,16 @@ public sealed class SamplingParamsTests
             "presence_penalty" => good with { PresencePenalty = number },
             "frequency_penalty" => good with { FrequencyPenalty = number },
             "repetition_penalty" => good with { RepetitionPenalty = number },
-            _ => good with { Logprobs = whole },
+            "logprobs" => good with { Logprobs = whole },
+            "prompt_logprobs" => good with { PromptLogprobs = whole },
+            "n" => good with { N = whole },
+            "best_of" => good with { BestOf = whole },
+            "truncate_prompt_tokens" => good with { TruncatePromptTokens = whole },
+            "output_kind" => good with { OutputKind = (OutputKind)whole },
+            "repetition_detection.max_pattern_size" => good with { RepetitionDetection = new RepetitionDetection { MaxPatternSize = whole } },
+            "repetition_detection.min_pattern_size" => good with { RepetitionDetection = new RepetitionDetection { MaxPatternSize = 8, MinPatternSize = whole } },
+            "repetition_detection.min_count" => good with { RepetitionDetection = new RepetitionDetection { MaxPatternSize = 8, MinCount = whole } },
+            _ => throw new ArgumentException(parameter, nameof(parameter)),
         };
         var error = Assert.Throws<InvalidRequestException>(bad.Validate);
         Assert.Equal(parameter, error.Parameter);
@@ -62,6 +87,38 @@ public sealed class SamplingParamsTests
     {
         new SamplingParams { Temperature = 2, TopP = 1, TopK = -1, MinP = 1, PresencePenalty = -2, FrequencyPenalty = 2, Logprobs = 20, MinTokens = 16 }.Validate();
         new SamplingParams { Temperature = 0, TopP = float.Epsilon, MinP = 0, RepetitionPenalty = float.Epsilon, Logprobs = 0, MaxTokens = null, MinTokens = 5000 }.Validate();
+    }
+
+    [Fact]
+    public void Lists_that_cannot_be_met_are_named_with_their_range()
+    {
+        static void Refused(SamplingParams bad, string parameter, string message)
+        {
+            var error = Assert.Throws<InvalidRequestException>(bad.Validate);
+            Assert.Equal((parameter, message), (error.Parameter, error.Message));
+        }
+
+        Refused(new SamplingParams { AllowedTokenIds = [] }, "allowed_token_ids", "allowed_token_ids has 0 entries, expected at least 1");
+        Refused(new SamplingParams { BadWords = [" "] }, "bad_words", "bad_words has an entry of 0 characters, expected 1..256");
+        Refused(new SamplingParams { BadWords = [null!] }, "bad_words", "bad_words has an entry of 0 characters, expected 1..256");
+        Refused(new SamplingParams { BadWords = [new string('x', 257)] }, "bad_words", "bad_words has an entry of 257 characters, expected 1..256");
+        Refused(new SamplingParams { BadWords = [.. Enumerable.Repeat("x", 65)] }, "bad_words", "bad_words has 65 entries, expected at most 64");
+        Refused(new SamplingParams { BadWords = null! }, "bad_words", "bad_words has -1 entries, expected at most 64");
+        Refused(new SamplingParams { LogitBias = Enumerable.Range(0, 1025).ToDictionary(id => id, _ => 1f) }, "logit_bias", "logit_bias has 1025 entries, expected at most 1024");
+        Refused(new SamplingParams { LogitBias = new Dictionary<int, float> { [5] = float.NaN } }, "logit_bias", "logit_bias is NaN for token 5, expected a number");
+    }
+
+    [Fact]
+    public void Several_completions_need_a_temperature_and_a_best_one_candidates()
+    {
+        new SamplingParams { N = 2 }.Validate();
+        new SamplingParams { N = 2, BestOf = 2 }.Validate();
+        new SamplingParams { N = 1, BestOf = 1, Temperature = 0 }.Validate();
+        var greedy = Assert.Throws<InvalidRequestException>(new SamplingParams { N = 2, Temperature = 0 }.Validate);
+        Assert.Equal(("n", "n is 2, expected 1 with greedy sampling (temperature 0)"), (greedy.Parameter, greedy.Message));
+        Assert.Equal("best_of", Assert.Throws<InvalidRequestException>(new SamplingParams { BestOf = 2, Temperature = 0 }.Validate).Parameter);
+        var fewer = Assert.Throws<InvalidRequestException>(new SamplingParams { N = 3, BestOf = 2 }.Validate);
+        Assert.Equal("best_of is 2, expected 3..128 (n and the most)", fewer.Message);
     }
 
     [Fact]
