@@ -2,11 +2,11 @@
 # What needs an NVIDIA GPU: builds (or takes what pack.sh built elsewhere) and runs one part, inside 8 minutes.
 #   run.sh [correct]   the parity tests, each CUDA operation against the CPU's; the C# tests too where they were packed
 #   run.sh sanitize    the parity tests on their smaller shapes under compute-sanitizer: memcheck, racecheck, initcheck
-#   run.sh bench       `vllm-native bench` with kernels, latency, throughput, batching, prefix and interference, then tests/gpu/peers.py where torch is; needs .NET
+#   run.sh bench       `vllm-native bench` with kernels, latency and throughput, then tests/gpu/peers.py where torch is; needs .NET
+#   run.sh serving     `vllm-native bench` with batching, prefix and interference; needs .NET
 #   run.sh micro       the native micro-benchmarks
 # Options: --prebuilt FOLDER (.gpu). Environment: VN_GPU_SECONDS (460), VN_GPU_FILTER (a GoogleTest filter),
-# VN_GPU_TOOLS (of sanitize), VN_GPU_BENCH (of bench: which of "kernels latency throughput
-# batching prefix interference deterministic peers").
+# VN_GPU_TOOLS (of sanitize), VN_GPU_BENCH (of bench and serving: which of their programs, as "kernels latency").
 # Writes PART.json into $OUT, or tests/gpu/results/<gpu>/ where OUT is unset, and gpu-PART.log into $OUT or build/; bench also a
 # report of figures for each of its programs, from which `./build.sh bench report --gpu-results` makes README's table.
 # Last line: N passed, N failed, N skipped (of bench and micro: programs).
@@ -28,13 +28,13 @@ die() {
 part=correct prebuilt=
 while [ $# -gt 0 ]; do
   case $1 in
-    correct | sanitize | bench | micro) part=$1 ;;
+    correct | sanitize | bench | serving | micro) part=$1 ;;
     --prebuilt)
       prebuilt=${2:-}
       [ -n "$prebuilt" ] || die "--prebuilt needs a folder"
       shift
       ;;
-    *) die "unknown argument $1, expected correct, sanitize, bench, micro or --prebuilt FOLDER" ;;
+    *) die "unknown argument $1, expected correct, sanitize, bench, serving, micro or --prebuilt FOLDER" ;;
   esac
   shift
 done
@@ -206,7 +206,7 @@ measure() {
 }
 
 bench() {
-  local wanted=" ${VN_GPU_BENCH:-kernels latency throughput batching prefix interference deterministic peers} " model targets
+  local wanted=" ${VN_GPU_BENCH:-kernels latency throughput deterministic peers} " model targets
   find_managed || die "bench needs .NET here, or what pack.sh --dotnet packed"
   targets=(--device cuda --targets tests/gpu/targets.json)
   local tool=("$dotnet" exec "$managed/vllm-native.dll" bench)
@@ -219,14 +219,6 @@ bench() {
       measure "throughput $model" 150 "${tool[@]}" throughput "${config[@]}" "${targets[@]}" --max-num-seqs 256 \
         --workload tests/assets/workloads/chat-1000.json --json "$results/throughput-$model.json"
   done
-  model=llama-3.1-8b
-  local config=(--model-config "tests/assets/configs/$model.json" --dtype bfloat16)
-  [[ $wanted != *' batching '* ]] ||
-    measure "batching $model" 240 "${tool[@]}" batching "${config[@]}" "${targets[@]}" --workload tests/assets/workloads/chat-1000.json \
-      --num-prompts 600 --json "$results/batching-$model.json" --plot "$results/batching-$model.svg"
-  [[ $wanted != *' prefix '* ]] || measure "prefix $model" 60 "${tool[@]}" prefix "${config[@]}" "${targets[@]}" --json "$results/prefix-$model.json"
-  [[ $wanted != *' interference '* ]] ||
-    measure "interference $model" 120 "${tool[@]}" interference "${config[@]}" "${targets[@]}" --json "$results/interference-$model.json"
   # What it costs that no result depends on the batch.
   [[ $wanted != *' deterministic '* ]] ||
     measure "latency deterministic" 120 "${tool[@]}" latency --model-config tests/assets/configs/llama-3.1-8b.json --dtype bfloat16 \
@@ -241,6 +233,19 @@ bench() {
     echo "peers: python3 has no torch here"
     skipped=$((skipped + 1))
   fi
+}
+
+serving() {
+  local wanted=" ${VN_GPU_BENCH:-batching prefix interference} "
+  find_managed || die "serving needs .NET here, or what pack.sh --dotnet packed"
+  local tool=("$dotnet" exec "$managed/vllm-native.dll" bench) targets=(--device cuda --targets tests/gpu/targets.json) model=llama-3.1-8b
+  local config=(--model-config "tests/assets/configs/$model.json" --dtype bfloat16)
+  [[ $wanted != *' batching '* ]] ||
+    measure "batching $model" 240 "${tool[@]}" batching "${config[@]}" "${targets[@]}" --workload tests/assets/workloads/chat-1000.json \
+      --num-prompts 600 --json "$results/batching-$model.json" --plot "$results/batching-$model.svg"
+  [[ $wanted != *' prefix '* ]] || measure "prefix $model" 60 "${tool[@]}" prefix "${config[@]}" "${targets[@]}" --json "$results/prefix-$model.json"
+  [[ $wanted != *' interference '* ]] ||
+    measure "interference $model" 120 "${tool[@]}" interference "${config[@]}" "${targets[@]}" --json "$results/interference-$model.json"
 }
 
 micro() {
