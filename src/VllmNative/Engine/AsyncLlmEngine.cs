@@ -136,9 +136,9 @@ public sealed class AsyncLlmEngine : IDisposable
 
         SamplingParams one = SamplingParams.Greedy with { MaxTokens = 1, Detokenize = false };
         OutputProcessor processor = _requests.Create(prefix, one, null, scheduling);
-        _parts.Core.Submit(processor.Request);
+        Submit(processor);
         await FinishAsync(processor, cancellationToken).ConfigureAwait(false);
-        return await _parts.Core.PinPrefixAsync(processor.Request, timeToLive).ConfigureAwait(false);
+        return await _parts.Core.PinPrefixAsync(processor.Requests.First(), timeToLive).ConfigureAwait(false);
     }
 
     /// <summary>
