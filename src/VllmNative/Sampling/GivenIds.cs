@@ -33,6 +33,11 @@ internal sealed unsafe class GivenIds : IDisposable
     /// <summary>Gives consecutive logits rows their ids.</summary>
     internal void Add(int row, ReadOnlySpan<int> ids)
     {
+        if (row + ids.Length > _maxRows)
+        {
+            throw new InvalidOperationException($"a step gives ids for {row + ids.Length} rows of logits, {_maxRows} were planned");
+        }
+
         ids.CopyTo(new Span<int>((void*)HostOf(row), ids.Length));
         _runs.Add((row, ids.Length));
     }

@@ -18,7 +18,7 @@ public sealed class EngineCoreTests
     {
         using var fake = new FakeEngine(stepsInFlight, numBlocks: 24, maxSeqs: 8);
         Request[] requests = [.. Enumerable.Range(0, 80).Select(i => fake.Request(i, promptLength: 1 + (i * 7 % 30), maxTokens: 1 + (i * 5 % 40), stopIds: i % 3 == 0 ? [3, 17, 40] : []))];
-        RequestOutput[] outputs = await Task.WhenAll(requests.Select(fake.RunAsync)).WaitAsync(TestEngines.Limit);
+        RequestOutput[] outputs = await Task.WhenAll(requests.Select(request => fake.RunAsync(request))).WaitAsync(TestEngines.Limit);
         for (int i = 0; i < requests.Length; i++)
         {
             (int[] ids, FinishReason reason) = FakeLanguage.Complete(requests[i].Tokens.Span[..requests[i].PromptLength], requests[i].MaxTokens, 0, requests[i].StopIds);
@@ -75,6 +75,50 @@ public sealed class EngineCoreTests
         Assert.Equal((3, 0), (fake.Core.PeakBlocks, fake.Core.UsedBlocks));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Groups_share_their_prompt_while_steps_fail_and_the_pool_is_small(int stepsInFlight)
+    {
+        using var fake = new FakeEngine(stepsInFlight, numBlocks: 26, maxSeqs: 5);
+        int tokens = 0;
+        fake.Device.FailStep = plan =>
+        {
+            tokens += plan.NumTokens;
+            return plan.StepId % 23 == 0 ? new InvalidOperationException("planned") : null;
+        };
+        int errors = 0;
+        for (int turn = 0; turn < 40; turn++)
+        {
+            int[] prompt = FakeLanguage.Prompt(turn, 1 + (turn % 21));
+            int maxTokens = 1 + (turn * 5 % 19);
+            Request[] group = fake.Group(turn * 10, prompt, maxTokens, count: 4);
+            RequestOutput output = await fake.RunAsync(group).WaitAsync(TestEngines.Limit);
+            int[] ids = FakeLanguage.Complete(prompt, maxTokens, 0, []).Ids;
+            foreach (CompletionOutput completion in output.Outputs)
+            {
+                bool failed = completion.FinishReason == FinishReason.Error;
+                errors += failed ? 1 : 0;
+                Assert.Equal(failed ? ids[..completion.TokenIds.Count] : ids, completion.TokenIds);
+            }
+
+            Assert.Equal(output.Outputs.Any(completion => completion.FinishReason == FinishReason.Error), output.Error is not null);
+        }
+
+        Assert.InRange(errors, 5, 120);
+        await fake.AssertAllFreeAsync();
+
+        // 20 tokens of prompt once, and its last one again for each of the others.
+        fake.Device.FailStep = plan =>
+        {
+            tokens += plan.NumTokens;
+            return null;
+        };
+        tokens = 0;
+        await fake.RunAsync(fake.Group(1000, FakeLanguage.Prompt(77, 20), maxTokens: 3, count: 4)).WaitAsync(TestEngines.Limit);
+        Assert.Equal(20 + 3 + (4 * 2), tokens);
+    }
+
     private sealed class FakeEngine : IDisposable
     {
         private const int BlockSize = 4;
@@ -94,10 +138,25 @@ public sealed class EngineCoreTests
         internal Request Request(int seed, int promptLength, int maxTokens, int[]? stopIds = null) =>
             new(seed, FakeLanguage.Prompt(seed, promptLength), SamplingParams.Greedy, maxTokens, stopIds ?? [], BlockSize, seed: 0);
 
-        internal async Task<RequestOutput> RunAsync(Request request)
+        internal Request[] Group(long firstId, int[] prompt, int maxTokens, int count)
         {
-            var processor = new OutputProcessor([request], "r", null, [], tokenizer: null, primaryEos: null);
-            Core.Submit(request);
+            var group = new Request[count];
+            for (int i = 0; i < count; i++)
+            {
+                group[i] = new Request(firstId + i, prompt, SamplingParams.Greedy, maxTokens, [], BlockSize, seed: 0, i > 0 ? group[0] : null);
+            }
+
+            return group;
+        }
+
+        internal async Task<RequestOutput> RunAsync(params Request[] requests)
+        {
+            var processor = new OutputProcessor(requests, "r", null, [], tokenizer: null, primaryEos: null);
+            foreach (Request request in requests)
+            {
+                Core.Submit(request);
+            }
+
             while (!processor.Finished)
             {
                 await processor.WaitAsync(CancellationToken.None);

@@ -40,6 +40,9 @@ public sealed class LogitRuleTests(StopTests.DemoEngine demo) : IClassFixture<St
         Assert.All(biased, id => Assert.Equal(77, id));
         Assert.All((await demo.RunAsync(Story, Greedy with { LogitBias = forced, AllowedTokenIds = [9] })).Outputs[0].TokenIds, id => Assert.Equal(9, id));
         int first = (await demo.RunAsync(Story, Greedy)).Outputs[0].TokenIds[0];
+        // Cut to the same bias, the more likely of two is chosen.
+        var two = new Dictionary<int, float> { [77] = 1e9f, [first] = 100 };
+        Assert.Equal(first, (await demo.RunAsync(Story, Greedy with { LogitBias = two })).Outputs[0].TokenIds[0]);
         Assert.DoesNotContain(first, (await demo.RunAsync(Story, Greedy with { LogitBias = new Dictionary<int, float> { [first] = -100 } })).Outputs[0].TokenIds);
     }
 

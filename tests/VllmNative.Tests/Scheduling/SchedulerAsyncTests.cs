@@ -90,4 +90,52 @@ public sealed class SchedulerAsyncTests
         harness.Collect();
         Assert.Equal(0, harness.Submit()!.LogitEdits.Count);
     }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Words_are_banned_by_the_tokens_just_generated_however_many_steps_are_in_flight(int stepsInFlight)
+    {
+        using var harness = new SchedulerHarness(stepsInFlight: stepsInFlight);
+        int[] prompt = FakeLanguage.Prompt(5, 9);
+        int[] free = FakeLanguage.Complete(prompt, 30, 0, []).Ids;
+        int[][] words = [[free[3], free[4]], [free[4], free[5], free[6]], [free[9]], [free[0], free[1], free[2]]];
+        var request = new Request(1, prompt, SamplingParams.Greedy, 30, [], harness.BlockSize, seed: 0) { Rules = new LogitRules { BadWords = words } };
+        Request beside = harness.Add(FakeLanguage.Prompt(6, 5), 30);
+        harness.Scheduler.Add(request);
+        harness.Drain();
+
+        List<int> tokens = [.. prompt];
+        for (int i = 0; i < 30; i++)
+        {
+            int[] output = [.. tokens.Skip(prompt.Length)];
+            tokens.Add(FakeLanguage.Next(tokens.ToArray(), id => words.Any(word => word[^1] == id && output.AsSpan().EndsWith(word.AsSpan(0, word.Length - 1)))));
+        }
+
+        Assert.Equal(tokens.Skip(prompt.Length), SchedulerHarness.OutputOf(request));
+        Assert.NotEqual(free, SchedulerHarness.OutputOf(request));
+        Assert.Equal(FakeLanguage.Complete(FakeLanguage.Prompt(6, 5), 30, 0, []).Ids, SchedulerHarness.OutputOf(beside));
+    }
+
+    [Theory]
+    [InlineData(1, 4)]
+    [InlineData(2, 4)]
+    [InlineData(2, 7)]
+    public void Prompts_are_scored_in_chunks_of_the_logits_that_a_step_has(int stepsInFlight, int maxLogits)
+    {
+        using var harness = new SchedulerHarness(stepsInFlight: stepsInFlight, maxLogits: maxLogits);
+        SamplingParams scored = SamplingParams.Greedy with { PromptLogprobs = 0 };
+        Request[] requests = [.. Enumerable.Range(0, 9).Select(i => harness.Add(FakeLanguage.Prompt(i, 1 + (i * 4)), 6, i % 3 == 2 ? null : scored))];
+        harness.Device.FailStep = plan => plan.NumLogits <= maxLogits ? null : throw new InvalidOperationException($"{plan.NumLogits} rows of logits");
+        harness.Drain();
+        foreach (Request request in requests)
+        {
+            int[] prompt = request.Tokens.Span[..request.PromptLength].ToArray();
+            Assert.Equal(FakeLanguage.Complete(prompt, 6, 0, []).Ids, SchedulerHarness.OutputOf(request));
+            for (int i = 0; request.PromptLogprobs is { } logprobs && i < prompt.Length - 1; i++)
+            {
+                Assert.Equal(FakeLanguage.Logprob(prompt[i + 1]), logprobs.At(i));
+            }
+        }
+    }
 }

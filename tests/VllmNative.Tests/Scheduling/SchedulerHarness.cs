@@ -30,12 +30,14 @@ internal sealed class SchedulerHarness : IDisposable
         bool prefixCaching = false,
         string eviction = EvictionPolicies.Default,
         SchedulerSetup? setup = null,
-        int staticRowTokens = 0)
+        int staticRowTokens = 0,
+        int maxLogits = int.MaxValue)
     {
         _limits = new SchedulerLimits(maxSeqs, budget, threshold, maxSeqs)
         {
             MaxTableUpdates = (budget / blockSize) + (2 * maxSeqs) + numBlocks,
             StaticRowTokens = staticRowTokens,
+            MaxLogits = maxLogits,
         };
         Pool = new BlockPool(numBlocks, eviction);
         int hostBlocks = (setup?.SwapBlocks ?? 0) + (setup?.TierBlocks ?? 0);
