@@ -32,8 +32,8 @@ constexpr int64_t kInvariantRows = 128;  // between a decode batch and a prompt
 constexpr int64_t kDecodeRows = 128;     // the Hopper kernel is made for decode batches
 constexpr float kClearlyFaster = 0.98f;  // of the time so far; less is noise
 // Microseconds that a kernel which overlaps its neighbours may seem slower than cuBLASLt's, which lets neither the one ahead nor the one
-// behind overlap: a whole step shows more of that than a trial.
-constexpr float kOverlapWorth = 2.0f;
+// behind overlap: a whole step shows more of that than a trial. The fewer rows, the more there is to overlap.
+constexpr float overlap_worth(int64_t rows) { return rows <= 64 ? 4.0f : 2.0f; }
 
 bool refused(cublasStatus_t status) {
   return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
@@ -156,7 +156,7 @@ void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspa
       return true;
     });
     const bool against_cublas = plan.measured != GemmKernel::kSkinny && plan.measured != GemmKernel::kSm90;
-    if (time >= (against_cublas && device.overlaps_kernels ? fastest + kOverlapWorth : fastest * kClearlyFaster)) return;
+    if (time >= (against_cublas && device.overlaps_kernels ? fastest + overlap_worth(problem.m) : fastest * kClearlyFaster)) return;
     fastest = time;
     plan.measured = kernel;
   };
