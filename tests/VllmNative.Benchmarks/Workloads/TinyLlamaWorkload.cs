@@ -26,6 +26,8 @@ internal sealed class TinyLlamaWorkload : IDisposable
             MaxNumSeqs = 16,
             MaxNumBatchedTokens = 512,
             KvCacheMemoryBytes = 256 << 20,
+            // The same prompt again and again is to be computed each time.
+            EnablePrefixCaching = false,
         });
     }
 
