@@ -156,11 +156,10 @@ void gemm(const Stream& stream, const vn_gemm_params& params) {
   if (problem.m == 0) return;
   if (params.reserved != 0) return force(params.reserved, problem, state, params.workspace, stream.handle);
   if (state.deterministic) return gemm_invariant(problem, state, params.workspace, stream.handle);
-  if (can_skinny(problem)) {
-    const GemmKernel measured = state.gemm_plans->measured(problem);
-    if (measured == GemmKernel::kSkinny || (measured == GemmKernel::kAny && prefers_skinny(problem))) {
-      return launch_gemm_skinny(problem, state.sms, state.overlaps_kernels, stream.handle);
-    }
+  const GemmKernel measured = state.gemm_plans->measured(problem);
+  if (measured == GemmKernel::kSm90) return launch_gemm_sm90(problem, state.overlaps_kernels, stream.handle);
+  if (can_skinny(problem) && (measured == GemmKernel::kSkinny || (measured == GemmKernel::kAny && prefers_skinny(problem)))) {
+    return launch_gemm_skinny(problem, state.sms, state.overlaps_kernels, stream.handle);
   }
   if (cublas_takes(problem) && launch_cublas(problem, state, params.workspace, stream.handle)) return;
   launch_gemm_plain(problem, stream.handle);

@@ -39,6 +39,13 @@ enum class GemmSums {
   kOfOneBlock,  // each element is summed by one block (or cluster) of the launch, and the algorithm takes any row count
 };
 
+// What vn_gemm_tune has measured: microseconds of a product among small kernels; infinite where a kernel does not take it.
+struct GemmTimes {
+  float cublas;  // the algorithm that is chosen
+  float skinny;
+  float sm90;
+};
+
 class GemmPlan {
  public:
   // bias: an address as aligned as those to come; its alignment matters to the choice.
@@ -54,7 +61,7 @@ class GemmPlan {
                         void* workspace, cudaStream_t stream);
 
   std::optional<cublasLtMatmulAlgo_t> chosen;  // none where no algorithm can
-  GemmKernel measured = GemmKernel::kAny;      // what vn_gemm_tune found to be fastest
+  std::optional<GemmTimes> times;              // none before vn_gemm_tune
 
  private:
   void set_rows(int64_t m, int64_t x_stride, int64_t y_stride);

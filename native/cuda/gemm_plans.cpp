@@ -13,6 +13,7 @@
 // many row counts instead.
 #include "cuda/gemm_plans.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <limits>
 
@@ -30,10 +31,9 @@ namespace {
 constexpr int kCandidates = 16;
 constexpr int64_t kInvariantRows = 128;  // between a decode batch and a prompt
 constexpr int64_t kDecodeRows = 128;     // the Hopper kernel is made for decode batches
-constexpr float kClearlyFaster = 0.98f;  // of the time so far; less is noise
-// Microseconds that a kernel which overlaps its neighbours may seem slower than cuBLASLt's, which lets neither the one ahead nor the one
-// behind overlap: a whole step shows more of that than a trial. The fewer rows, the more there is to overlap.
-constexpr float overlap_worth(int64_t rows) { return rows <= 64 ? 4.0f : 2.0f; }
+constexpr float kClearlyFaster = 0.98f;  // of the best candidate's time so far; less is noise
+// A whole step shows more of what overlapping its neighbours is worth to a kernel than a trial does.
+constexpr float kOverlapWorth = 0.96f;
 
 bool refused(cublasStatus_t status) {
   return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
@@ -50,15 +50,6 @@ void report_unusable(const GemmKey& key) {
   g_host->log(2, message);
 }
 
-struct TuneReport {
-  int candidates = 0;
-  int winner = -1;  // of cuBLASLt's candidates
-  float first = 0;
-  float best = 0;
-  float skinny = 0;
-  float sm90 = 0;
-};
-
 const char* name_of(GemmKernel kernel) {
   switch (kernel) {
     case GemmKernel::kSkinny: return "skinny";
@@ -68,15 +59,14 @@ const char* name_of(GemmKernel kernel) {
   }
 }
 
-void report_tuned(const GemmProblem& problem, const TuneReport& report, GemmKernel winner) {
+void report_tuned(const GemmProblem& problem, const GemmTimes& times, float guess, GemmKernel winner) {
   char message[256];
   std::snprintf(message, sizeof message,
-                "gemm_tune: [%lld, %lld] x %lld, %s into %s: %s; cuBLASLt's guess %.2f us, candidate %d of %d %.2f us, "
-                "skinny %.2f us, Hopper %.2f us",
+                "gemm_tune: [%lld, %lld] x %lld, %s into %s: %s; cuBLASLt's guess %.2f us, its best %.2f us, skinny %.2f us, "
+                "Hopper %.2f us",
                 static_cast<long long>(problem.m), static_cast<long long>(problem.k), static_cast<long long>(problem.n),
-                dtype_name(problem.x_dtype), dtype_name(problem.y_dtype), name_of(winner), static_cast<double>(report.first),
-                report.winner, report.candidates, static_cast<double>(report.best), static_cast<double>(report.skinny),
-                static_cast<double>(report.sm90));
+                dtype_name(problem.x_dtype), dtype_name(problem.y_dtype), name_of(winner), static_cast<double>(guess),
+                static_cast<double>(times.cublas), static_cast<double>(times.skinny), static_cast<double>(times.sm90));
   g_host->log(0, message);
 }
 
@@ -127,47 +117,57 @@ bool GemmPlans::launch(const GemmProblem& problem, void* workspace, cudaStream_t
   }
 }
 
+GemmKernel GemmPlans::fastest(const GemmKey& key, const GemmTimes& times) const {
+  const BucketTimes& bucket = buckets_.at(key.m);
+  const bool sm90 = bucket.sm90 < bucket.skinny;
+  if (times.cublas <= kOverlapWorth * (sm90 ? times.sm90 : times.skinny)) return GemmKernel::kCublasLt;
+  return sm90 ? GemmKernel::kSm90 : GemmKernel::kSkinny;
+}
+
 GemmKernel GemmPlans::measured(const GemmProblem& problem) const {
   const std::lock_guard lock(mutex_);
-  const auto found = plans_.find(key_of(problem));
-  return found == plans_.end() ? GemmKernel::kAny : found->second->measured;
+  const GemmKey key = key_of(problem);
+  const auto found = plans_.find(key);
+  return found == plans_.end() || !found->second->times ? GemmKernel::kAny : fastest(key, *found->second->times);
 }
 
 void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, const DeviceState& device,
                      cudaStream_t stream) {
+  constexpr float kNever = std::numeric_limits<float>::infinity();
   const std::lock_guard lock(mutex_);
-  GemmPlan& plan = find(key_of(problem), problem);
-  TuneReport report;
-  report.best = std::numeric_limits<float>::infinity();
+  const GemmKey key = key_of(problem);
+  GemmPlan& plan = find(key, problem);
+  GemmTimes times{kNever, kNever, kNever};
+  std::optional<float> guess;
   for (const cublasLtMatmulAlgo_t& algorithm : plan.algorithms(handle_, problem, GemmSums::kRepeatable, kCandidates)) {
     const float time = trial.microseconds(
-        [&] { return plan.launch(handle_, problem, algorithm, workspace, stream) == CUBLAS_STATUS_SUCCESS; });
-    if (report.candidates++ == 0) report.first = time;
-    if (time >= report.best * kClearlyFaster) continue;
-    report.best = time;
-    report.winner = report.candidates - 1;
+        [&](const GemmProblem& p) { return plan.launch(handle_, p, algorithm, workspace, stream) == CUBLAS_STATUS_SUCCESS; });
+    if (!guess) guess = time;
+    if (time >= times.cublas * kClearlyFaster) continue;
+    times.cublas = time;
     plan.chosen = algorithm;
-    plan.measured = GemmKernel::kCublasLt;
   }
-  float fastest = report.best;
-  const auto try_own = [&](GemmKernel kernel, float& time, auto&& launch) {
-    time = trial.microseconds([&] {
-      launch();
+  if (can_skinny(problem)) {
+    times.skinny = trial.microseconds([&](const GemmProblem& p) {
+      launch_gemm_skinny(p, device.sms, device.overlaps_kernels, stream);
       return true;
     });
-    const bool against_cublas = plan.measured != GemmKernel::kSkinny && plan.measured != GemmKernel::kSm90;
-    if (time >= (against_cublas && device.overlaps_kernels ? fastest + overlap_worth(problem.m) : fastest * kClearlyFaster)) return;
-    fastest = time;
-    plan.measured = kernel;
-  };
-  if (can_skinny(problem)) {
-    try_own(GemmKernel::kSkinny, report.skinny,
-            [&] { launch_gemm_skinny(problem, device.sms, device.overlaps_kernels, stream); });
   }
   if (problem.m <= kDecodeRows && can_gemm_sm90(problem, device.capability)) {
-    try_own(GemmKernel::kSm90, report.sm90, [&] { launch_gemm_sm90(problem, device.overlaps_kernels, stream); });
+    times.sm90 = trial.microseconds([&](const GemmProblem& p) {
+      launch_gemm_sm90(p, device.overlaps_kernels, stream);
+      return true;
+    });
   }
-  report_tuned(problem, report, plan.measured);
+  plan.times = times;
+  BucketTimes bucket;
+  for (const auto& [other, tuned] : plans_) {
+    if (other.m != key.m || !tuned->times) continue;
+    bucket.skinny += std::min(tuned->times->cublas, tuned->times->skinny);
+    bucket.sm90 += std::min(tuned->times->cublas, tuned->times->sm90);
+  }
+  buckets_[key.m] = bucket;
+  report_tuned(problem, times, guess.value_or(kNever), fastest(key, times));
 }
 
 }  // namespace vn::cuda

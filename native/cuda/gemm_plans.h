@@ -31,20 +31,31 @@ class GemmPlans {
   // bytes, unless batch_invariant. Throws VN_CUBLAS.
   bool launch(const GemmProblem& problem, void* workspace, cudaStream_t stream);
 
-  // What tune() found for problems like this; kAny where it was not asked.
+  // What serves problems like this best, as far as tune() has measured; kAny where it was not asked. Products of one row bucket
+  // follow each other in a step, and the two kernels of the device's own do not mix: a Hopper block wants a multiprocessor of its own,
+  // and where skinny blocks still run, several crowd onto the others. So it is one of them for a bucket, whichever makes all its
+  // products together faster, beside cuBLASLt where that is fastest.
   GemmKernel measured(const GemmProblem& problem) const;
 
-  // Times cuBLASLt's candidates and the device's own kernels on the trial's problem and remembers the fastest.
+  // Times cuBLASLt's candidates and the device's own kernels on the trial's problem and remembers what each took.
   void tune(const GemmProblem& problem, GemmTrial& trial, void* workspace, const DeviceState& device, cudaStream_t stream);
 
  private:
+  // Microseconds of all tuned products of a row bucket, each by cuBLASLt or the one kernel of the device's own.
+  struct BucketTimes {
+    float skinny = 0;
+    float sm90 = 0;
+  };
+
   GemmKey key_of(const GemmProblem& problem) const;
   GemmPlan& find(const GemmKey& key, const GemmProblem& problem);
+  GemmKernel fastest(const GemmKey& key, const GemmTimes& times) const;
 
   const bool batch_invariant_;
   mutable std::mutex mutex_;
   cublasLtHandle_t handle_ = nullptr;
   std::map<GemmKey, std::unique_ptr<GemmPlan>> plans_;
+  std::map<int64_t, BucketTimes> buckets_;
 };
 
 }  // namespace vn::cuda

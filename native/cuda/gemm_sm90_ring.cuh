@@ -38,7 +38,7 @@ struct Params {
 
 // Of the ring, as many as fit.
 template <int kColumns>
-constexpr int kSlots = kColumns <= 16 ? 6 : kColumns == 32 ? 5 : kColumns == 64 ? 4 : 3;
+constexpr int kSlots = kColumns <= 16 ? 6 : kColumns == 32 ? 5 : kColumns <= 64 ? 4 : 3;
 
 template <int kColumns>
 struct __align__(wgmma::kAtomBytes) Shared {

@@ -58,11 +58,13 @@ __device__ inline void wait() {
 #define VN_WGMMA_SUMS_4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define VN_WGMMA_SUMS_8(d, i) VN_WGMMA_SUMS_4(d, i), VN_WGMMA_SUMS_4(d, i + 4)
 #define VN_WGMMA_SUMS_16(d, i) VN_WGMMA_SUMS_8(d, i), VN_WGMMA_SUMS_8(d, i + 8)
+#define VN_WGMMA_SUMS_24(d, i) VN_WGMMA_SUMS_16(d, i), VN_WGMMA_SUMS_8(d, i + 16)
 #define VN_WGMMA_SUMS_32(d, i) VN_WGMMA_SUMS_16(d, i), VN_WGMMA_SUMS_16(d, i + 16)
 #define VN_WGMMA_SUMS_64(d, i) VN_WGMMA_SUMS_32(d, i), VN_WGMMA_SUMS_32(d, i + 32)
 #define VN_WGMMA_NAMES_4 "%0, %1, %2, %3"
 #define VN_WGMMA_NAMES_8 VN_WGMMA_NAMES_4 ", %4, %5, %6, %7"
 #define VN_WGMMA_NAMES_16 VN_WGMMA_NAMES_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define VN_WGMMA_NAMES_24 VN_WGMMA_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23"
 #define VN_WGMMA_NAMES_32 \
   VN_WGMMA_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define VN_WGMMA_NAMES_64                                                                                \
@@ -84,10 +86,12 @@ __device__ inline void wait() {
     VN_WGMMA_ROWS(type, 8, "m64n16k16", "%8", "%9", "%10");                  \
   } else if constexpr (kCount == 16) {                                       \
     VN_WGMMA_ROWS(type, 16, "m64n32k16", "%16", "%17", "%18");               \
+  } else if constexpr (kCount == 24) {                                       \
+    VN_WGMMA_ROWS(type, 24, "m64n48k16", "%24", "%25", "%26");               \
   } else if constexpr (kCount == 32) {                                       \
     VN_WGMMA_ROWS(type, 32, "m64n64k16", "%32", "%33", "%34");               \
   } else {                                                                   \
-    static_assert(kCount == 64, "8, 16, 32, 64 or 128 rows of B");           \
+    static_assert(kCount == 64, "8, 16, 32, 48, 64 or 128 rows of B");           \
     VN_WGMMA_ROWS(type, 64, "m64n128k16", "%64", "%65", "%66");              \
   }
 

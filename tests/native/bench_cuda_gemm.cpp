@@ -180,7 +180,7 @@ constexpr Matrix kQwen[] = {{"qkv", 4096, 1024, VN_DTYPE_BF16},
 // Layers of a model without attention: their products in order, W of each layer its own, and a norm ahead of each product where
 // `norms`, as one small kernel or another is in a model's step.
 void bench_chain(const char* model, const Matrix (&matrices)[4], int layers, bool norms) {
-  constexpr int64_t kMaxRows = 256;
+  constexpr int64_t kMaxRows = 512;
   std::vector<vn_weight*> weights;
   int64_t bytes = 0, most_columns = 0, most_rows = 0;
   for (int layer = 0; layer < layers; ++layer) {
@@ -204,7 +204,7 @@ void bench_chain(const char* model, const Matrix (&matrices)[4], int layers, boo
     workspace_bytes = std::max(workspace_bytes, wanted);
   }
   Buffer workspace(workspace_bytes);
-  for (const int64_t m : {1, 4, 8, 16, 32, 64, 96, 128, 192, 256}) {
+  for (const int64_t m : {1, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 320, 384, 512}) {
     const auto product = [&](size_t i) {
       const Matrix& matrix = matrices[i % 4];
       vn_gemm_params params{};

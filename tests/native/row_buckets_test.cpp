@@ -21,11 +21,10 @@ TEST(RowBuckets, AreTheSmallestThatHold) {
   }
   std::vector<int64_t> expected = {1, 2, 4};
   for (int64_t bucket = 8; bucket <= 256; bucket += 8) expected.push_back(bucket);
-  for (int64_t bucket = 256; bucket < 16384; bucket *= 2) {
-    expected.push_back(bucket / 2 * 3);
-    expected.push_back(2 * bucket);
+  for (const int64_t power : {256, 512, 1024, 2048, 4096, 8192}) {
+    for (int quarter = 5; quarter <= 8; ++quarter) expected.push_back(power / 4 * quarter);
   }
-  expected.push_back(24576);
+  expected.push_back(20480);
   EXPECT_EQ(expected, std::vector<int64_t>(buckets.begin(), buckets.end()));
 }
 

@@ -1,3 +1,4 @@
+using System.Numerics;
 using VllmNative.Tensors;
 
 namespace VllmNative.Execution;
@@ -26,7 +27,7 @@ internal sealed class DecodeGraphs : IDisposable
 
     /// <summary>
     /// Row counts that share a choice of how products are computed, as at vn_gemm_tune: 1, 2, 4, 8, multiples of 8 up to 256, then
-    /// powers of two and halves between. The last is the most rows that there can be.
+    /// four between each power of two and the next. The last is the most rows that there can be.
     /// </summary>
     internal static IEnumerable<int> RowBuckets(int most)
     {
@@ -41,7 +42,7 @@ internal sealed class DecodeGraphs : IDisposable
         {
             < 8 => size * 2,
             < 256 => size + 8,
-            _ => (size & (size - 1)) == 0 ? size / 2 * 3 : size / 3 * 4,
+            _ => size + ((int)BitOperations.RoundUpToPowerOf2((uint)size + 1) / 8),
         };
     }
 
