@@ -13,7 +13,7 @@
 //
 // The bits of a row of y depend on the row of x, W, K and N alone: parts_of() does not look at M, each part adds its steps
 // of 16 in order, the parts are added in order, and an element of wgmma's result depends on its row and column alone, whatever
-// the shape of the instruction. Deterministic devices build on this; parity_deterministic_test compares the bits.
+// the shape of the instruction. Deterministic devices build on this; parity_deterministic_gemm_test compares the bits.
 //
 // Grid: (parts of each kColumns rows of x, groups of tiles of W). Shared memory: the ring, up to 108 KB.
 // Bound: bytes of W up to about 128 rows, then x through the second-level cache and tensor operations.
