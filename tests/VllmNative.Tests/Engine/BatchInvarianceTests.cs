@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Collections.Concurrent;
+using System.Globalization;
 using System.Text.Json;
 using VllmNative.Diagnostics;
 using VllmNative.Engine;
@@ -45,7 +46,7 @@ public sealed class BatchInvarianceTests(ITestOutputHelper output) : IDisposable
         {
             EnforceEager = !graphs,
             EnablePrefixCaching = way.Contains("hit", StringComparison.Ordinal),
-            LongPrefillTokenThreshold = way.Contains("chunks of ", StringComparison.Ordinal) ? int.Parse(way[(way.LastIndexOf(' ') + 1)..]) : 0,
+            LongPrefillTokenThreshold = way.Contains("chunks of ", StringComparison.Ordinal) ? int.Parse(way[(way.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture) : 0,
             RecordTo = trace,
         };
         options = way switch

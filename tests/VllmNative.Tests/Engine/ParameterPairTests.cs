@@ -189,7 +189,7 @@ public sealed class ParameterPairTests(ParameterPairTests.SpeakingTiny model) : 
         }
         catch (XunitException error)
         {
-            return $"{pair}: {error.Message}";
+            return $"{pair}: {(error.Message.Length > 1000 ? error.Message[..1000] + "..." : error.Message)}";
         }
     }
 
