@@ -145,7 +145,7 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
 
             request.Mailbox.Post(id);
             pump.Note(request.Mailbox);
-            if (request.IsStop(id) && request.OutputLength >= request.Parameters.MinTokens)
+            if (request.EndsWith(id, request.OutputLength))
             {
                 End(request, FinishReason.Stop, null, id);
                 return;

@@ -104,9 +104,8 @@ internal sealed class CompletionReader
         _drained = _ids.Count;
         for (int i = before; i < _ids.Count; i++)
         {
-            bool last = i == _ids.Count - 1;
-            bool stopToken = last && state.Finish == FinishReason.Stop;
-            if (Take(i, stopToken))
+            // Not asked of the state: a reader may see the token before the end that follows it.
+            if (Take(i, stopToken: _request.EndsWith(_ids[i], i + 1)))
             {
                 _ids.RemoveRange(i + 1, _ids.Count - i - 1);
                 return true;

@@ -184,4 +184,7 @@ internal sealed class Request
     internal void Append(int id) => _tokens[Length++] = id;
 
     internal bool IsStop(int id) => Array.BinarySearch(StopIds, id) >= 0;
+
+    /// <summary>Whether a token ends the completion that it makes so long: before min_tokens none does.</summary>
+    internal bool EndsWith(int id, int outputLength) => IsStop(id) && outputLength >= Parameters.MinTokens;
 }

@@ -39,6 +39,24 @@ public sealed class BadRequestTests
     }
 
     [Fact]
+    public async Task Token_ids_are_checked_against_the_rows_of_the_head_not_against_the_tokenizer()
+    {
+        const int rows = 1536;
+        using var engine = AsyncLlmEngine.Create(TestEngines.Demo);
+        Assert.True(engine.Tokenizer!.VocabSize < rows, $"the tokenizer knows {engine.Tokenizer.VocabSize} tokens");
+        const int last = rows - 1;
+        SamplingParams only = Plain with { AllowedTokenIds = [last], LogitBias = new Dictionary<int, float> { [last] = 1 }, MaxTokens = 2 };
+        CompletionOutput drawn = (await engine.RunAsync([5, last], only with { StopTokenIds = [last] })).Outputs[0];
+        Assert.Equal((last, FinishReason.Stop, (object)last), (Assert.Single(drawn.TokenIds), drawn.FinishReason, drawn.StopReason));
+        Assert.Equal([last, last], (await engine.RunAsync([5, last], only)).Outputs[0].TokenIds);
+        const string expected = "1536, expected 0..1535";
+        Refused(engine, new[] { 5, rows }, Plain, "prompt", $"prompt token 1 is {expected}");
+        Refused(engine, new[] { 5 }, Plain with { StopTokenIds = [rows] }, "stop_token_ids", $"stop_token_ids has {expected}");
+        Refused(engine, new[] { 5 }, Plain with { AllowedTokenIds = [rows] }, "allowed_token_ids", $"allowed_token_ids has {expected}");
+        Refused(engine, new[] { 5 }, Plain with { LogitBias = new Dictionary<int, float> { [rows] = 1 } }, "logit_bias", $"logit_bias has {expected}");
+    }
+
+    [Fact]
     public async Task What_just_fits_is_computed_to_the_end_of_context_or_pool()
     {
         using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { NumBlocksOverride = 6, MaxModelLen = 100 });

@@ -83,6 +83,31 @@ public sealed class OutputProcessorTests
         Assert.Equal((FinishReason.Stop, (object?)reason), (last.FinishReason, last.StopReason));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_stop_token_that_is_read_before_the_end_is_known_is_no_text_either(bool include)
+    {
+        int[] ids = Demo.Encode("by the sea", addSpecialTokens: false);
+        SamplingParams parameters = Params("") with { IncludeStopStrInOutput = include, MinTokens = 2 };
+        var request = new Request(1, [1], parameters, ids.Length, [.. new[] { ids[0], ids[^1] }.Order()], blockSize: 4, seed: 0);
+        var processor = new OutputProcessor([request], "r", null, [1], Demo, Eos);
+        string joined = "";
+        foreach (int id in ids)
+        {
+            request.Mailbox.Post(id);
+            Assert.True(processor.Advance());
+            joined += processor.Build().Delta;
+        }
+
+        request.Mailbox.Finish(FinishReason.Stop, ids[^1], null);
+        Assert.True(processor.Advance());
+        RequestOutput last = processor.Build();
+        string expected = Demo.Decode(include ? ids : ids[..^1]);
+        Assert.Equal((expected, expected), (last.Text, joined + last.Delta));
+        Assert.Equal(ids, last.Outputs[0].TokenIds);
+    }
+
     [Fact]
     public void An_error_keeps_what_came_before_it()
     {
@@ -176,7 +201,7 @@ public sealed class OutputProcessorTests
     // Posts ids in portions, as an engine would, and reads after each.
     private static RequestOutput[] Play(int[] ids, int portion, SamplingParams parameters, FinishReason end, int? stopId = null, string? error = null)
     {
-        var request = new Request(1, [1], parameters, ids.Length, [], blockSize: 4, seed: 0);
+        var request = new Request(1, [1], parameters, ids.Length, stopId is { } stop ? [stop] : [], blockSize: 4, seed: 0);
         var processor = new OutputProcessor([request], "r", null, [1], Demo, Eos);
         List<RequestOutput> outputs = [];
         for (int i = 0; i < ids.Length && !processor.Finished; i++)

@@ -1,0 +1,71 @@
+using VllmNative.Requests;
+using Xunit;
+using static VllmNative.Tests.Engine.ParameterEffect;
+
+namespace VllmNative.Tests.Engine;
+
+/// <summary>Every parameter of a request, one line for each value that is worth to be combined with every other parameter.</summary>
+internal static class ParameterTable
+{
+    /// <summary>What all requests have that do not say otherwise. So low a temperature makes a model of random weights prefer some tokens.</summary>
+    internal static SamplingParams Base { get; } = new() { Temperature = 0.6f, MaxTokens = 14, Seed = 5 };
+
+    internal static Parameter[] All { get; } =
+    [
+        Of(nameof(SamplingParams.N), "3", Shows, p => p with { N = 3 }),
+        Of(nameof(SamplingParams.BestOf), "4", Depends, p => p with { BestOf = 4 }, ParameterChecks.BestFirst),
+        Of(nameof(SamplingParams.MaxTokens), "6", Shows, p => p with { MaxTokens = 6 }),
+        Of(nameof(SamplingParams.MinTokens), "5", Depends, p => p with { MinTokens = 5 }, ParameterChecks.MinTokens),
+        Of(nameof(SamplingParams.Temperature), "0", Shows, p => p with { Temperature = 0 }),
+        Of(nameof(SamplingParams.Temperature), "1.7", Shows, p => p with { Temperature = 1.7f }),
+        Of(nameof(SamplingParams.TopP), "0.2", Shows, p => p with { TopP = 0.2f }),
+        Of(nameof(SamplingParams.TopK), "3", Shows, p => p with { TopK = 3 }),
+        Of(nameof(SamplingParams.MinP), "0.7", Shows, p => p with { MinP = 0.7f }),
+        Of(nameof(SamplingParams.PresencePenalty), "-2", Shows, p => p with { PresencePenalty = -2 }),
+        Of(nameof(SamplingParams.FrequencyPenalty), "-2", Shows, p => p with { FrequencyPenalty = -2 }),
+        Of(nameof(SamplingParams.RepetitionPenalty), "0.5", Shows, p => p with { RepetitionPenalty = 0.5f }),
+        Of(nameof(SamplingParams.Seed), "77", Shows, p => p with { Seed = 77 }),
+        Of(nameof(SamplingParams.Seed), "none", Shows, p => p with { Seed = null }),
+        Of(nameof(SamplingParams.Stop), "strings", Depends, p => p with { Stop = ["e", "st"] }, ParameterChecks.Stop),
+        Of(nameof(SamplingParams.StopTokenIds), "many", Depends, p => p with { StopTokenIds = [.. Enumerable.Range(500, 200)] }),
+        Of(nameof(SamplingParams.IncludeStopStrInOutput), "true", None, p => p with { IncludeStopStrInOutput = true }),
+        Of(nameof(SamplingParams.IgnoreEos), "true", Depends, p => p with { IgnoreEos = true }),
+        Of(nameof(SamplingParams.Logprobs), "4", None, p => p with { Logprobs = 4 }, ParameterChecks.Logprobs),
+        Of(nameof(SamplingParams.PromptLogprobs), "2", None, p => p with { PromptLogprobs = 2 }, ParameterChecks.PromptLogprobs),
+        Of(nameof(SamplingParams.LogitBias), "no even ids", Shows, p => p with { LogitBias = NoEvenIds }, ParameterChecks.Bias),
+        Of(nameof(SamplingParams.AllowedTokenIds), "33", Shows, p => p with { AllowedTokenIds = [1, .. Enumerable.Range(310, 30), 505, 805] }, ParameterChecks.AllowedIds),
+        Of(nameof(SamplingParams.BadWords), "20", Depends, p => p with { BadWords = Words }, ParameterChecks.BadWords),
+        Of(nameof(SamplingParams.RepetitionDetection), "of 1 or 2", Depends, p => p with { RepetitionDetection = Twice }, ParameterChecks.Repetition),
+        Of(nameof(SamplingParams.TruncatePromptTokens), "18", Shows, p => p with { TruncatePromptTokens = 18 }, o => Assert.Equal(o.Prompt[^18..], o.Last.PromptTokenIds)),
+        Of(nameof(SamplingParams.OutputKind), "Delta", None, p => p with { OutputKind = OutputKind.Delta }),
+        Of(nameof(SamplingParams.OutputKind), "FinalOnly", None, p => p with { OutputKind = OutputKind.FinalOnly }, o => Assert.Single(o.Outputs)),
+        Of(nameof(SamplingParams.SkipSpecialTokens), "false", None, p => p with { SkipSpecialTokens = false }),
+        Of(nameof(SamplingParams.SpacesBetweenSpecialTokens), "false", None, p => p with { SpacesBetweenSpecialTokens = false }),
+        Of(nameof(SamplingParams.Detokenize), "false", None, p => p with { Detokenize = false }),
+        Of(nameof(RequestScheduling.SkipReadingPrefixCache), "true", s => s with { SkipReadingPrefixCache = true }, o => Assert.Equal(0, o.Last.CachedTokens)),
+        Of(nameof(RequestScheduling.CacheSalt), "s", s => s with { CacheSalt = "s" }),
+        Of(nameof(RequestScheduling.Priority), "-3", s => s with { Priority = -3 }),
+        Of(nameof(RequestScheduling.User), "u", s => s with { User = "u" }),
+    ];
+
+    /// <summary>Pairs that are refused, and what the error says.</summary>
+    internal static IReadOnlyDictionary<(string First, string Second), string> Refused { get; } = new Dictionary<(string, string), string>
+    {
+        [("N 3", "Temperature 0")] = "n is 3, expected 1 with greedy sampling (temperature 0)",
+        [("BestOf 4", "Temperature 0")] = "best_of is 4, expected 1 with greedy sampling (temperature 0)",
+        [("Stop strings", "Detokenize false")] = "stop was given with detokenize = false; stop strings need text",
+    };
+
+    private static Dictionary<int, float> NoEvenIds => Enumerable.Range(0, 768).ToDictionary(i => 2 * i, _ => -100f);
+
+    private static RepetitionDetection Twice => new() { MaxPatternSize = 2, MinCount = 2 };
+
+    // Some of them are single tokens among the allowed ones.
+    private static string[] Words => ["ri", "ass", "ant", "ct", "ist", "us", "he", "ell", "ay", "is", "ver", "ing", "ve", "user", "un", "to", "in", "st", "it", "The"];
+
+    private static Parameter Of(string property, string value, ParameterEffect effect, Func<SamplingParams, SamplingParams> sampling, Action<ParameterOutcome>? check = null) =>
+        new(property, value, effect) { Sampling = sampling, Check = check ?? (_ => { }) };
+
+    private static Parameter Of(string property, string value, Func<RequestScheduling, RequestScheduling> scheduling, Action<ParameterOutcome>? check = null) =>
+        new(property, value, None) { Scheduling = scheduling, Check = check ?? (_ => { }) };
+}
