@@ -46,6 +46,11 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
             {
                 End(request, FinishReason.Error, failure.Message, failed: true);
             }
+            else if (result.StatusOf(i) == RowStatus.ProcessorFailed)
+            {
+                // What it computed is right: others may build on it.
+                End(request, FinishReason.Error, result.ProcessorErrorOf(i));
+            }
             else if (result.StatusOf(i) is var status and not RowStatus.Ok)
             {
                 End(request, FinishReason.Error, Describe(status), failed: true);

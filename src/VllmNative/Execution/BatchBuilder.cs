@@ -11,6 +11,7 @@ internal sealed class BatchBuilder : IDisposable
     private readonly StepUpload _upload;
     private readonly LogitChangesUpload _changes;
     private readonly GivenIds _given;
+    private readonly HostProcessors _processors;
 
     internal BatchBuilder(Device device, BatchShape shape, Sampler sampler, int slots)
     {
@@ -26,6 +27,7 @@ internal sealed class BatchBuilder : IDisposable
             shape.MaxTokens);
         _given = new GivenIds(device, slots, shape.MaxLogits);
         _changes = new LogitChangesUpload(device, slots, shape.MaxLogits);
+        _processors = new HostProcessors(device, slots);
     }
 
     /// <summary>Bytes of device memory.</summary>
@@ -86,10 +88,21 @@ internal sealed class BatchBuilder : IDisposable
         return _given;
     }
 
+    /// <summary>The callers' code that the plan runs on logits; null when it runs none.</summary>
+    internal HostProcessors? ProcessorsOf(StepPlan plan, int slot)
+    {
+        _processors.Begin(plan, slot);
+        return plan.ProcessorCalls.Count > 0 ? _processors : null;
+    }
+
+    /// <summary>Tells which rows' processors failed.</summary>
+    internal void ReportProcessors(int slot, StepResult result) => _processors.Report(slot, result);
+
     public void Dispose()
     {
         _upload.Dispose();
         _given.Dispose();
+        _processors.Dispose();
         _changes.Dispose();
     }
 

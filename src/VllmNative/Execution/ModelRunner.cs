@@ -97,13 +97,14 @@ internal sealed class ModelRunner : IDisposable
         int tokens = bucket > 0 ? bucket : plan.NumTokens;
         StepInputs step = _builder.Upload(plan, slot, rows);
         LogitChanges changes = _builder.UploadChanges(plan, slot);
+        HostProcessors? processors = _builder.ProcessorsOf(plan, slot);
         _clock?.Begin();
         CopyBlocks(step);
         BatchInputs inputs = InputsOf(step, rows, tokens);
         _device.PrepareBatch(inputs);
         if (rows > 0)
         {
-            Compute(plan, step, bucket, inputs, changes, _builder.GivenOf(plan, slot));
+            Compute(plan, step, bucket, inputs, changes, processors, _builder.GivenOf(plan, slot));
         }
 
         _readback.Start(slot, logprobs: plan.MaxTopLogprobs >= 0);
@@ -116,6 +117,7 @@ internal sealed class ModelRunner : IDisposable
         StepOutputs host = _readback.Wait(slot);
         _clock?.Report();
         Read(plan, result, host);
+        _builder.ReportProcessors(slot, result);
         _swaps.Report(plan, result);
     }
 
@@ -251,7 +253,7 @@ internal sealed class ModelRunner : IDisposable
         return decode && _graphs is not null ? _graphs.BucketOf(rows) : 0;
     }
 
-    private void Compute(StepPlan plan, in StepInputs step, int bucket, in BatchInputs inputs, in LogitChanges changes, GivenIds? given)
+    private void Compute(StepPlan plan, in StepInputs step, int bucket, in BatchInputs inputs, in LogitChanges changes, HostProcessors? processors, GivenIds? given)
     {
         if (bucket > 0)
         {
@@ -270,6 +272,7 @@ internal sealed class ModelRunner : IDisposable
                 Logits = Logits(samples),
                 SampleRows = step.SampleRows,
                 Changes = changes,
+                Processors = processors,
                 Given = given,
                 AllGreedy = plan.AllGreedy,
                 AnyPenalties = plan.AnyPenalties,

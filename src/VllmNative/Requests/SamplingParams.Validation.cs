@@ -108,6 +108,12 @@ public sealed partial record SamplingParams
             throw Invalid("bad_words", $"bad_words has {BadWords?.Count ?? -1} entries, expected at most {maxWords}");
         }
 
+        if (LogitsProcessors is null || LogitsProcessors.Count > MaxLogitsProcessors || LogitsProcessors.Contains(null!))
+        {
+            string given = LogitsProcessors is null ? "null" : LogitsProcessors.Contains(null!) ? "null among its entries" : $"{LogitsProcessors.Count} entries";
+            throw Invalid("logits_processors", $"logits_processors has {given}, expected 0..{MaxLogitsProcessors} processors");
+        }
+
         foreach (string word in BadWords)
         {
             if (string.IsNullOrWhiteSpace(word) || word.Length > maxWordLength)

@@ -14,6 +14,9 @@ internal readonly struct SampleBatch
     /// <summary>Masks and edits of logits.</summary>
     internal required LogitChanges Changes { get; init; }
 
+    /// <summary>Code of callers that changes logits; null = none.</summary>
+    internal HostProcessors? Processors { get; init; }
+
     /// <summary>Ids that are known, not drawn; null = none.</summary>
     internal GivenIds? Given { get; init; }
 

@@ -69,7 +69,7 @@ internal static class PlanWriter
         }
     }
 
-    // All of them add, so their order does not matter: a ban stays one whatever is added to it.
+    // Masks and edits add, so their order does not matter: a ban stays one whatever is added to it. Processors come behind them.
     private static void Apply(LogitRules rules, StepPlan plan, Request request, int row)
     {
         if (rules.Allowed.Length > 0)
@@ -89,6 +89,12 @@ internal static class PlanWriter
         foreach ((int id, float value) in rules.Biases)
         {
             plan.LogitEdits.Add(new LogitEdit(row, id, value));
+        }
+
+        if (rules.Processors.Length > 0)
+        {
+            // The request's row comes next into the plan.
+            plan.ProcessorCalls.Add(new ProcessorCall(row, plan.Rows.Count, rules.Processors, request.Tokens, request.PromptLength));
         }
     }
 

@@ -8,6 +8,7 @@ internal enum RowStatus
     BadToken = 1,
     BadBlock = 2,
     NotANumber = 4,
+    ProcessorFailed = 8,
 }
 
 /// <summary>What comes up from execution: for each row of the plan its status and the ids it sampled.</summary>
@@ -15,6 +16,7 @@ internal sealed class StepResult(int maxRows)
 {
     private readonly int[] _idStart = new int[maxRows + 1];
     private readonly RowStatus[] _status = new RowStatus[maxRows];
+    private readonly List<(int PlanRow, string Error)> _processorErrors = [];
     private int[] _ids = new int[maxRows];
 
     internal long StepId { get; set; }
@@ -54,8 +56,18 @@ internal sealed class StepResult(int maxRows)
 
     internal ReadOnlySpan<int> IdsOf(int planRow) => _ids.AsSpan(_idStart[planRow], _idStart[planRow + 1] - _idStart[planRow]);
 
+    /// <summary>A processor of the row failed: nothing was sampled for it.</summary>
+    internal void SetProcessorError(int planRow, string error)
+    {
+        _status[planRow] |= RowStatus.ProcessorFailed;
+        _processorErrors.Add((planRow, error));
+    }
+
+    internal string ProcessorErrorOf(int planRow) => _processorErrors.First(failed => failed.PlanRow == planRow).Error;
+
     internal void Begin(long stepId)
     {
+        _processorErrors.Clear();
         StepId = stepId;
         Failure = null;
         SwapsDone = 0;

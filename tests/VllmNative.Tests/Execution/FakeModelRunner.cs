@@ -234,6 +234,7 @@ internal sealed class FakeModelRunner : IModelRunner
             if (row.Samples)
             {
                 int logitsRow = logits + row.GivenCount;
+                CheckProcessors(plan, i, logitsRow, row);
                 int id = FakeLanguage.Next(Read(row), candidate => Banned(plan, logitsRow, candidate));
                 ids = [.. ids, id];
                 if (status == RowStatus.Ok)
@@ -255,6 +256,17 @@ internal sealed class FakeModelRunner : IModelRunner
             // A step that fails does not come to its commit.
             _behind[row.Row] = flight.Failure is not null;
             _computed[row.Row] += row.QueryLength;
+        }
+    }
+
+    // Whoever changes logits must be told all tokens that they follow.
+    private void CheckProcessors(StepPlan plan, int planRow, int logitsRow, StepRow row)
+    {
+        foreach (ProcessorCall call in plan.ProcessorCalls.Span)
+        {
+            Check(
+                call.LogitsRow != logitsRow || (call.PlanRow == planRow && call.Tokens.Span.SequenceEqual(Read(row))),
+                $"processors of row {row.Row} are not told its tokens");
         }
     }
 
