@@ -12,6 +12,7 @@ internal sealed class BatchBuilder : IDisposable
     private readonly LogitChangesUpload _changes;
     private readonly GivenIds _given;
     private readonly HostProcessors _processors;
+    private readonly RequestedLogprobs _requested;
 
     internal BatchBuilder(Device device, BatchShape shape, Sampler sampler, int slots)
     {
@@ -28,6 +29,7 @@ internal sealed class BatchBuilder : IDisposable
         _given = new GivenIds(device, slots, shape.MaxLogits);
         _changes = new LogitChangesUpload(device, slots, shape.MaxLogits);
         _processors = new HostProcessors(device, slots);
+        _requested = new RequestedLogprobs(device, slots);
     }
 
     /// <summary>Bytes of device memory.</summary>
@@ -95,14 +97,26 @@ internal sealed class BatchBuilder : IDisposable
         return plan.ProcessorCalls.Count > 0 ? _processors : null;
     }
 
-    /// <summary>Tells which rows' processors failed.</summary>
-    internal void ReportProcessors(int slot, StepResult result) => _processors.Report(slot, result);
+    /// <summary>Fetches the log-probabilities of tokens that the plan names; null when it names none.</summary>
+    internal RequestedLogprobs? RequestedOf(StepPlan plan, int slot)
+    {
+        _requested.Begin(plan, slot);
+        return plan.RequestedIds.Count > 0 ? _requested : null;
+    }
+
+    /// <summary>Adds to a completed step's result which processors failed, and log-probabilities of named tokens.</summary>
+    internal void Report(StepPlan plan, int slot, StepResult result)
+    {
+        _processors.Report(plan, slot, result);
+        _requested.Report(plan, slot, result);
+    }
 
     public void Dispose()
     {
         _upload.Dispose();
         _given.Dispose();
         _processors.Dispose();
+        _requested.Dispose();
         _changes.Dispose();
     }
 

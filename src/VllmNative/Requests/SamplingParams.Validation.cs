@@ -47,18 +47,33 @@ public sealed partial record SamplingParams
             throw Invalid("prompt_logprobs", $"prompt_logprobs is {PromptLogprobs}, expected 0..{MaxLogprobs}");
         }
 
+        ValidateCount("logprob_token_ids", LogprobTokenIds);
+        ValidateCount("prompt_logprob_token_ids", PromptLogprobTokenIds);
         ValidateCompletions();
         ValidateStop();
         ValidateBans();
         RepetitionDetection?.Validate();
-        if (TruncatePromptTokens is < -1 or 0)
-        {
-            throw Invalid("truncate_prompt_tokens", $"truncate_prompt_tokens is {TruncatePromptTokens}, expected -1 (the context) or at least 1");
-        }
+        ValidateTruncation(TruncatePromptTokens);
 
         if (!Enum.IsDefined(OutputKind))
         {
             throw Invalid("output_kind", $"output_kind is {(int)OutputKind}, expected Cumulative, Delta or FinalOnly");
+        }
+    }
+
+    internal static void ValidateTruncation(int? tokens)
+    {
+        if (tokens is < -1 or 0)
+        {
+            throw Invalid("truncate_prompt_tokens", $"truncate_prompt_tokens is {tokens}, expected -1 (the context) or at least 1");
+        }
+    }
+
+    private static void ValidateCount(string parameter, IReadOnlyList<int>? ids)
+    {
+        if (ids is { Count: 0 or > MaxLogprobTokenIds })
+        {
+            throw Invalid(parameter, $"{parameter} has {ids.Count} entries, expected 1..{MaxLogprobTokenIds}");
         }
     }
 

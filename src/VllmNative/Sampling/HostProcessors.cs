@@ -58,8 +58,13 @@ internal sealed unsafe class HostProcessors : IDisposable
     }
 
     /// <summary>Hands over what failed in a slot's step.</summary>
-    internal void Report(int slot, StepResult result)
+    internal void Report(StepPlan plan, int slot, StepResult result)
     {
+        if (plan.ProcessorCalls.Count == 0)
+        {
+            return;
+        }
+
         foreach ((int planRow, string error) in _failures[slot])
         {
             result.SetProcessorError(planRow, error);

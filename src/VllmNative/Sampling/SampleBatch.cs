@@ -20,6 +20,9 @@ internal readonly struct SampleBatch
     /// <summary>Ids that are known, not drawn; null = none.</summary>
     internal GivenIds? Given { get; init; }
 
+    /// <summary>Fetches log-probabilities of named tokens; null = nobody names any.</summary>
+    internal RequestedLogprobs? Requested { get; init; }
+
     internal required bool AllGreedy { get; init; }
 
     internal required bool AnyPenalties { get; init; }

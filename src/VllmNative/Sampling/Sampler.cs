@@ -113,6 +113,7 @@ internal sealed unsafe class Sampler : IDisposable
                 Tensor.Vector(_outputs.Ranks, DataType.Int32, rows),
                 top == 0 ? default : Tensor.Matrix(_outputs.TopIds, DataType.Int32, rows, top),
                 top == 0 ? default : Tensor.Matrix(_outputs.TopLogprobs, DataType.Float32, rows, top));
+            batch.Requested?.Gather(scored, Ids(rows));
         }
     }
 

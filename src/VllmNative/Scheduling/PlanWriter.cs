@@ -26,13 +26,22 @@ internal static class PlanWriter
 
         request.Scheduled += tokens;
         request.StepsInFlight++;
-        bool samples = request.Unscheduled == 0;
+        if (request.Pooling is { } pooling && pooling.FirstOf(first, request.Scheduled) is var pooled && pooled < request.Scheduled)
+        {
+            plan.HiddenRows.Add(new HiddenRows(plan.NumTokens + pooled - first, request.Scheduled - pooled, pooled, pooling));
+        }
+
+        bool samples = request.Pooling is null && request.Unscheduled == 0;
         int given = request.ScoresPromptFrom(first) ? samples ? tokens - 1 : tokens : 0;
         int top = -1;
         if (given > 0)
         {
             plan.GivenIds.Add(new GivenTokens(plan.NumLogits, request.Tokens.Slice(first + 1, given)));
-            top = request.Parameters.PromptLogprobs ?? -1;
+            top = request.PromptLogprobs!.Width;
+            if (request.PromptLogprobs.RequestedIds is { Length: > 0 } named)
+            {
+                plan.RequestedIds.Add(new RequestedIds(plan.NumLogits, named, request.Tokens.Slice(first + 1, given)));
+            }
         }
 
         if (samples)
@@ -43,6 +52,11 @@ internal static class PlanWriter
             plan.AllGreedy &= request.Parameters.IsGreedy;
             plan.AnyPenalties |= request.CountSlot >= 0;
             int row = plan.NumLogits + given;
+            if (request.Mailbox.Logprobs is { RequestedIds: { Length: > 0 } named })
+            {
+                plan.RequestedIds.Add(new RequestedIds(row, named, default));
+            }
+
             BanStops(plan, request, row);
             if (request.Rules is { } rules)
             {

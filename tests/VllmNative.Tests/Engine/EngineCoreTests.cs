@@ -89,6 +89,38 @@ public sealed class EngineCoreTests
         Assert.True(steps.Count(step => step.InFlight == 1) >= steps.Count - 8, string.Join(' ', steps));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Pooled_prompts_are_whole_while_steps_fail_and_the_pool_is_small(int stepsInFlight)
+    {
+        using var fake = new FakeEngine(stepsInFlight, numBlocks: 24, maxSeqs: 8);
+        fake.Device.FailStep = plan => plan.StepId % 17 == 0 ? new InvalidOperationException("planned") : null;
+        int[][] prompts = [.. Enumerable.Range(0, 60).Select(i => FakeLanguage.Prompt(i, 1 + (i * 13 % 75)))];
+        HiddenPooling[] pools = [.. prompts.Select((prompt, i) => new HiddenPooling(i % 3 == 0 ? PoolingType.Last : PoolingType.Mean, prompt.Length))];
+        Task<RequestOutput>[] generating = [.. Enumerable.Range(0, 30).Select(i => fake.RunAsync(fake.Request(1000 + i, promptLength: 20, maxTokens: 40)))];
+        Task<RequestOutput>[] pooled = [.. prompts.Select((prompt, i) =>
+            fake.RunAsync(new Request(i, prompt, SamplingParams.Greedy, 1, [], 4, seed: 0) { Pooling = pools[i] }))];
+        RequestOutput[] outputs = await Task.WhenAll(pooled).WaitAsync(TestEngines.Limit);
+        await Task.WhenAll(generating).WaitAsync(TestEngines.Limit);
+        for (int i = 0; i < prompts.Length; i++)
+        {
+            Assert.Empty(outputs[i].Outputs[0].TokenIds);
+            Assert.Equal(outputs[i].Error is null ? FinishReason.Stop : FinishReason.Error, outputs[i].Outputs[0].FinishReason);
+            if (outputs[i].Error is null)
+            {
+                (double token, double weighted) = i % 3 == 0
+                    ? (prompts[i][^1], (prompts[i].Length - 1.0) * prompts[i][^1])
+                    : (prompts[i].Average(), prompts[i].Select((id, position) => (double)id * position).Average());
+                Assert.Equal([(float)token, (float)weighted], pools[i].Result(normalize: false), (x, y) => Math.Abs(x - y) <= 1e-4 * Math.Abs(x));
+            }
+        }
+
+        Assert.InRange(outputs.Count(output => output.Error is not null), 1, 45);
+        Assert.True(fake.Core.Preemptions > 0);
+        await fake.AssertAllFreeAsync();
+    }
+
     [Fact]
     public async Task Peak_blocks_count_what_a_single_step_used()
     {
