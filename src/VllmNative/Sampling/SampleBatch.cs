@@ -15,13 +15,13 @@ internal readonly struct SampleBatch
     internal required LogitChanges Changes { get; init; }
 
     /// <summary>Code of callers that changes logits; null = none.</summary>
-    internal HostProcessors? Processors { get; init; }
+    internal IHostProcessors? Processors { get; init; }
 
     /// <summary>Ids that are known, not drawn; null = none.</summary>
     internal GivenIds? Given { get; init; }
 
     /// <summary>Fetches log-probabilities of named tokens; null = nobody names any.</summary>
-    internal RequestedLogprobs? Requested { get; init; }
+    internal IRequestedLogprobs? Requested { get; init; }
 
     internal required bool AllGreedy { get; init; }
 

@@ -1,15 +1,16 @@
 using System.Numerics;
 using VllmNative.Requests;
+using VllmNative.Sampling;
 using VllmNative.Steps;
 using VllmNative.Tensors;
 
-namespace VllmNative.Sampling;
+namespace VllmNative.Execution;
 
 /// <summary>
 /// Runs callers' code on logits: the rows concerned come to the host, are changed there and go back, while the step waits. What a
 /// processor does wrong is its own request's error. A step without processors does not come here.
 /// </summary>
-internal sealed unsafe class HostProcessors : IDisposable
+internal sealed unsafe class HostProcessors : IHostProcessors, IDisposable
 {
     private readonly Device _device;
     private readonly DeviceEvent _arrived;
@@ -33,8 +34,7 @@ internal sealed unsafe class HostProcessors : IDisposable
         _failures[slot].Clear();
     }
 
-    /// <summary>Runs the plan's calls on [rows, vocabulary] f32.</summary>
-    internal void Run(Tensor logits)
+    public void Run(Tensor logits)
     {
         ReadOnlySpan<ProcessorCall> calls = _plan!.ProcessorCalls.Span;
         int vocabulary = (int)logits.Dim1;

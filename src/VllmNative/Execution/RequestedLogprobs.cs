@@ -1,15 +1,15 @@
-using VllmNative.Execution;
+using VllmNative.Sampling;
 using VllmNative.Steps;
 using VllmNative.Tensors;
 
-namespace VllmNative.Sampling;
+namespace VllmNative.Execution;
 
 /// <summary>
 /// Log-probabilities of tokens that requests name. Only their logits are fetched, and that of the row's own token, whose
 /// log-probability is known: the others' differ from it as the logits do. One gather for the step and a small one for each
 /// sampled row, however large batch and vocabulary are. Each slot has memory of its own.
 /// </summary>
-internal sealed class RequestedLogprobs : IDisposable
+internal sealed class RequestedLogprobs : IRequestedLogprobs, IDisposable
 {
     private readonly Device _device;
     private readonly Slot[] _slots;
@@ -26,8 +26,7 @@ internal sealed class RequestedLogprobs : IDisposable
 
     internal void Begin(StepPlan plan, int slot) => (_plan, _slot) = (plan, slot);
 
-    /// <summary>Fetches what the plan asks of the logits [rows, vocabulary]; ids are those of all rows, sampled or given.</summary>
-    internal void Gather(Tensor logits, Tensor ids)
+    public void Gather(Tensor logits, Tensor ids)
     {
         Slot slot = _slots[_slot];
         int count = WriteIndices(slot, (int)logits.Dim1);
