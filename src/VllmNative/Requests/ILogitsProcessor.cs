@@ -5,7 +5,8 @@ namespace VllmNative.Requests;
 /// It runs on the engine's device thread, once for each generated token, and the whole batch waits for it: a slow one delays every
 /// request, and one that takes longer than <c>EngineOptions.StepTimeout</c> ends the engine. An object may serve several requests or
 /// completions, whose calls interleave: it has no state of its own, or keeps it apart by what it is told; one that is given to several
-/// engines is called by several threads at once. After a preemption no call is repeated.
+/// engines is called by several threads at once. A preemption repeats no call; a step that is planned anew, because what it built on
+/// had failed, does.
 /// </remarks>
 public interface ILogitsProcessor
 {

@@ -102,8 +102,8 @@ public sealed partial record SamplingParams
     public IReadOnlyList<string> BadWords { get; init; } = [];
 
     /// <summary>
-    /// Code of the caller that changes the logits, in this order, at most 16. The request's next step is planned when its token is known,
-    /// so it runs at about half the speed on a GPU; requests without processors keep theirs.
+    /// Code of the caller that changes the logits, in this order, at most 16. The request's next step is planned when its token is known, so
+    /// on a GPU it waits between its steps; requests without processors do not.
     /// </summary>
     public IReadOnlyList<ILogitsProcessor> LogitsProcessors { get; init; } = [];
 
