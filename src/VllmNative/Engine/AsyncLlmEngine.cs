@@ -108,6 +108,25 @@ public sealed class AsyncLlmEngine : IDisposable
         CancellationToken cancellationToken = default) =>
         GenerateAsync(EncodeChat(messages, tools), parameters ?? _requests.Defaults(chat: true), requestId, scheduling, cancellationToken);
 
+    /// <summary>A prompt's vector: the hidden states behind the model's last norm, pooled. Nothing is generated.</summary>
+    /// <param name="prompt">Text or token ids.</param>
+    /// <param name="parameters">Null = the last token's, normalized.</param>
+    /// <param name="requestId">The caller's name for the request; only echoed.</param>
+    /// <param name="scheduling">Priority, user, cache salt; null = the defaults.</param>
+    /// <param name="cancellationToken">Ends the request at the next step.</param>
+    /// <exception cref="InvalidRequestException">Prompt or parameters break a rule.</exception>
+    /// <exception cref="EngineDeadException">The engine has stopped.</exception>
+    /// <exception cref="VllmException">Computing it failed; the message says how.</exception>
+    public Task<EmbeddingOutput> EmbedAsync(
+        Prompt prompt, PoolingParams? parameters = null, string? requestId = null, RequestScheduling? scheduling = null, CancellationToken cancellationToken = default)
+    {
+        _parts.Core.ThrowIfDead();
+        parameters ??= new PoolingParams();
+        OutputProcessor processor = _requests.CreatePooling(prompt, parameters, requestId, scheduling);
+        Submit(processor);
+        return FinishPoolingAsync(processor, parameters.Normalize, cancellationToken);
+    }
+
     /// <summary>The token ids of a conversation, special tokens of the template only.</summary>
     public int[] EncodeChat(IReadOnlyList<ChatMessage> messages, JsonElement? tools = null)
     {
@@ -160,6 +179,28 @@ public sealed class AsyncLlmEngine : IDisposable
     /// <summary>Checks a request without starting it.</summary>
     internal OutputProcessor Prepare(Prompt prompt, SamplingParams? parameters) =>
         _requests.Create(prompt, parameters ?? DefaultSamplingParams, null, null);
+
+    /// <summary>Checks a request for a vector without starting it.</summary>
+    internal OutputProcessor PreparePooling(Prompt prompt, PoolingParams parameters) => _requests.CreatePooling(prompt, parameters, null, null);
+
+    /// <summary>Waits for a vector.</summary>
+    internal async Task<EmbeddingOutput> FinishPoolingAsync(OutputProcessor processor, bool normalize, CancellationToken cancellationToken)
+    {
+        RequestOutput output = await FinishAsync(processor, cancellationToken).ConfigureAwait(false);
+        if (output.Outputs[0].FinishReason != FinishReason.Stop)
+        {
+            throw new VllmException("embedding failed: " + (output.Error ?? "the engine was disposed"));
+        }
+
+        return new EmbeddingOutput
+        {
+            RequestId = output.RequestId,
+            PromptTokenIds = output.PromptTokenIds,
+            CachedTokens = output.CachedTokens,
+            Embedding = processor.Requests.First().Pooling!.Result(normalize),
+            Timings = output.Timings,
+        };
+    }
 
     /// <summary>Waits for the end of a submitted request.</summary>
     internal async Task<RequestOutput> FinishAsync(OutputProcessor processor, CancellationToken cancellationToken)

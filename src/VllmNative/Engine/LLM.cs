@@ -98,6 +98,30 @@ public sealed class LLM : IDisposable
             : Score([ids], 1)[0].Perplexity;
     }
 
+    /// <summary>A prompt's vector.</summary>
+    public EmbeddingOutput Embed(Prompt prompt, PoolingParams? parameters = null) => Embed([prompt], parameters)[0];
+
+    /// <summary>Vectors of prompts of text, batched together.</summary>
+    public IReadOnlyList<EmbeddingOutput> Embed(IEnumerable<string> prompts, PoolingParams? parameters = null)
+    {
+        ArgumentNullException.ThrowIfNull(prompts);
+        return Embed([.. prompts.Select(Prompt.FromText)], parameters);
+    }
+
+    /// <summary>Vectors of prompts, batched together: hidden states behind the model's last norm, pooled. None is started unless all are valid.</summary>
+    /// <param name="prompts">Text or token ids.</param>
+    /// <param name="parameters">For all of them; null = the last token's, normalized.</param>
+    /// <exception cref="InvalidRequestException">A prompt or a parameter breaks a rule.</exception>
+    /// <exception cref="VllmException">Computing one failed; the message says how.</exception>
+    public IReadOnlyList<EmbeddingOutput> Embed(IReadOnlyList<Prompt> prompts, PoolingParams? parameters = null)
+    {
+        ArgumentNullException.ThrowIfNull(prompts);
+        parameters ??= new PoolingParams();
+        return RunAll(
+            prompts.Select(prompt => Engine.PreparePooling(prompt, parameters)),
+            processor => Engine.FinishPoolingAsync(processor, parameters.Normalize, CancellationToken.None));
+    }
+
     /// <inheritdoc/>
     public void Dispose() => Engine.Dispose();
 
@@ -129,15 +153,18 @@ public sealed class LLM : IDisposable
         return tokenizer.Encode(prompt.Text ?? "", addSpecialTokens);
     }
 
-    private RequestOutput[] Run(IReadOnlyList<Prompt> prompts, Func<int, SamplingParams?> parametersOf)
+    private RequestOutput[] Run(IReadOnlyList<Prompt> prompts, Func<int, SamplingParams?> parametersOf) =>
+        RunAll(prompts.Select((prompt, i) => Engine.Prepare(prompt, parametersOf(i))), processor => Engine.FinishAsync(processor, CancellationToken.None));
+
+    private T[] RunAll<T>(IEnumerable<OutputProcessor> prepared, Func<OutputProcessor, Task<T>> finish)
     {
-        OutputProcessor[] processors = [.. prompts.Select((prompt, i) => Engine.Prepare(prompt, parametersOf(i)))];
+        OutputProcessor[] processors = [.. prepared];
         foreach (OutputProcessor processor in processors)
         {
             Engine.Submit(processor);
         }
 
         // Read on the pool, so that a caller's synchronization context cannot block it.
-        return Task.Run(() => Task.WhenAll(processors.Select(processor => Engine.FinishAsync(processor, CancellationToken.None)))).GetAwaiter().GetResult();
+        return Task.Run(() => Task.WhenAll(processors.Select(finish))).GetAwaiter().GetResult();
     }
 }

@@ -16,7 +16,8 @@ internal static class LogitRulesFactory
     /// <exception cref="InvalidRequestException">Names the value and the limit.</exception>
     internal static LogitRules? Create(SamplingParams parameters, int vocabulary, Tokenizer? tokenizer)
     {
-        if (parameters.LogitBias is null or { Count: 0 } && parameters.AllowedTokenIds is null && parameters.BadWords.Count == 0)
+        if (parameters.LogitBias is null or { Count: 0 } && parameters.AllowedTokenIds is null && parameters.BadWords.Count == 0
+            && parameters.LogitsProcessors.Count == 0)
         {
             return null;
         }
@@ -27,6 +28,7 @@ internal static class LogitRulesFactory
         {
             Biases = [.. (parameters.LogitBias ?? new Dictionary<int, float>()).Select(entry => (entry.Key, Math.Clamp(entry.Value, -MaxBias, MaxBias)))],
             Allowed = parameters.AllowedTokenIds is { } allowed ? LogitRules.MaskOf(allowed, vocabulary) : [],
+            Processors = [.. parameters.LogitsProcessors],
             BadWords = [.. parameters.BadWords.SelectMany(word => SequencesOf(word, tokenizer, vocabulary))],
         };
     }

@@ -56,16 +56,34 @@ internal sealed class RequestFactory
         scheduling ??= RequestScheduling.Default;
         scheduling.Validate();
         int vocabulary = _parts.Config.VocabSize;
-        int[] ids = TokensOf(prompt, KeptTokens(parameters));
+        int[] ids = TokensOf(prompt, KeptTokens(parameters.TruncatePromptTokens));
         CheckPrompt(ids, vocabulary);
         CheckParameters(prompt, parameters, vocabulary);
         Request[] requests = RequestsOf(ids, parameters, scheduling, LogitRulesFactory.Create(parameters, vocabulary, _parts.Tokenizer));
         return new OutputProcessor(requests, requestId ?? $"req-{requests[0].Id}", prompt.Text, ids, _parts.Tokenizer, parameters.IgnoreEos ? null : _primaryEos);
     }
 
+    /// <summary>Checks a prompt and makes the request whose result is a vector.</summary>
+    /// <exception cref="InvalidRequestException">Names the value and the limit.</exception>
+    internal OutputProcessor CreatePooling(Prompt prompt, PoolingParams parameters, string? requestId, RequestScheduling? scheduling)
+    {
+        parameters.Validate();
+        scheduling ??= RequestScheduling.Default;
+        scheduling.Validate();
+        int[] ids = TokensOf(prompt, KeptTokens(parameters.TruncatePromptTokens));
+        CheckPrompt(ids, _parts.Config.VocabSize);
+        bool all = parameters.Pooling == PoolingType.Mean;
+        SamplingParams none = SamplingParams.Greedy with { MaxTokens = 1, Detokenize = false };
+        Request[] requests = RequestsOf(
+            ids, none, all ? scheduling with { SkipReadingPrefixCache = true } : scheduling, rules: null, new HiddenPooling(parameters.Pooling, ids.Length));
+        return new OutputProcessor(requests, requestId ?? $"req-{requests[0].Id}", prompt.Text, ids, tokenizer: null, primaryEos: null);
+    }
+
     private void CheckParameters(Prompt prompt, SamplingParams parameters, int vocabulary)
     {
         LogitRulesFactory.Check("stop_token_ids", parameters.StopTokenIds, vocabulary);
+        LogitRulesFactory.Check("logprob_token_ids", parameters.LogprobTokenIds ?? [], vocabulary);
+        LogitRulesFactory.Check("prompt_logprob_token_ids", parameters.PromptLogprobTokenIds ?? [], vocabulary);
         if (parameters.Logprobs > vocabulary)
         {
             throw new InvalidRequestException("logprobs", $"logprobs is {parameters.Logprobs}, expected 0..{vocabulary} (the vocabulary)");
@@ -88,7 +106,7 @@ internal sealed class RequestFactory
     }
 
     // One for each completion; the first computes the prompt.
-    private Request[] RequestsOf(int[] ids, SamplingParams parameters, RequestScheduling scheduling, LogitRules? rules)
+    private Request[] RequestsOf(int[] ids, SamplingParams parameters, RequestScheduling scheduling, LogitRules? rules, HiddenPooling? pooling = null)
     {
         int room = (int)Math.Min(_parts.Capabilities.MaxModelLen - ids.Length, PoolTokens - ids.Length + 1);
         int maxTokens = Math.Min(parameters.MaxTokens ?? room, room);
@@ -101,12 +119,13 @@ internal sealed class RequestFactory
         for (int i = 0; i < requests.Length; i++)
         {
             // The prompt is scored once, and computed for that whatever the cache has.
-            bool scores = i == 0 && parameters.PromptLogprobs is not null;
-            SamplingParams own = i == 0 ? parameters : parameters with { PromptLogprobs = null };
+            bool scores = i == 0 && parameters.ScoresPrompt;
+            SamplingParams own = i == 0 ? parameters : parameters with { PromptLogprobs = null, PromptLogprobTokenIds = null };
             var request = new Request(firstId + i, ids, own, maxTokens, stopIds, _parts.KvGroup.BlockSize, seed + (ulong)i, i > 0 ? requests[0] : null)
             {
                 Scheduling = scores ? scheduling with { SkipReadingPrefixCache = true } : scheduling,
                 Rules = rules,
+                Pooling = pooling,
                 Deadline = Deadline(now, _options.RequestTimeout),
                 QueueDeadline = Deadline(now, _options.QueueTimeout),
             };
@@ -122,10 +141,10 @@ internal sealed class RequestFactory
     }
 
     // The last tokens of a prompt that count; int.MaxValue = all.
-    private int KeptTokens(SamplingParams parameters)
+    private int KeptTokens(int? truncate)
     {
         int longest = _parts.Capabilities.MaxModelLen - 1;
-        return parameters.TruncatePromptTokens switch
+        return truncate switch
         {
             null => int.MaxValue,
             -1 => longest,

@@ -46,6 +46,11 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
             {
                 End(request, FinishReason.Error, failure.Message, failed: true);
             }
+            else if (result.StatusOf(i) == RowStatus.ProcessorFailed)
+            {
+                // What it computed is right: others may build on it.
+                End(request, FinishReason.Error, result.ProcessorErrorOf(i));
+            }
             else if (result.StatusOf(i) is var status and not RowStatus.Ok)
             {
                 End(request, FinishReason.Error, Describe(status), failed: true);
@@ -55,6 +60,10 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
                 request.Computed += row.QueryLength;
                 TakeScores(request, row, result, i);
                 Take(request, result, i, row.GivenCount, now);
+                if (request.Pooling is { } pooling && row.SequenceLength == request.PromptLength)
+                {
+                    EndPooling(request, pooling);
+                }
             }
         }
     }
@@ -110,6 +119,12 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
         _overdue.Clear();
     }
 
+    private void EndPooling(Request request, HiddenPooling pooling)
+    {
+        bool good = pooling.IsGood;
+        End(request, good ? FinishReason.Stop : FinishReason.Error, good ? null : "the model's hidden states are not numbers (NaN)", failed: !good);
+    }
+
     // Log-probabilities of the prompt's tokens; what follows the prompt in a computation that begins anew has been returned before.
     private static void TakeScores(Request request, in StepRow row, StepResult result, int planRow)
     {
@@ -117,10 +132,16 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
         for (int i = 0; i < row.GivenCount && first + i < request.PromptLength - 1; i++)
         {
             int sample = result.FirstIdOf(planRow) + i;
-            int top = sample * result.TopWidth;
-            request.PromptLogprobs!.Write(first + i, result.Logprobs[sample], result.Ranks[sample], result.TopIds.AsSpan(top), result.TopLogprobs.AsSpan(top));
+            Write(request.PromptLogprobs!, first + i, result, sample);
             request.PromptScored = Math.Max(request.PromptScored, first + i + 1);
         }
+    }
+
+    private static void Write(SampledLogprobs logprobs, int position, StepResult result, int sample)
+    {
+        int top = sample * result.TopWidth;
+        ReadOnlySpan<float> requested = result.RequestedOf(sample, logprobs.RequestedIds.Length);
+        logprobs.Write(position, result.Logprobs[sample], result.Ranks[sample], result.TopIds.AsSpan(top), result.TopLogprobs.AsSpan(top), requested);
     }
 
     private void Take(Request request, StepResult result, int planRow, int given, long now)
@@ -133,9 +154,7 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
             request.Append(id);
             if (request.Mailbox.Logprobs is { } logprobs)
             {
-                int sample = result.FirstIdOf(planRow) + given + i;
-                int top = sample * result.TopWidth;
-                logprobs.Write(position, result.Logprobs[sample], result.Ranks[sample], result.TopIds.AsSpan(top), result.TopLogprobs.AsSpan(top));
+                Write(logprobs, position, result, result.FirstIdOf(planRow) + given + i);
             }
 
             if (position == 0)

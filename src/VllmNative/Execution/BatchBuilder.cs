@@ -11,6 +11,8 @@ internal sealed class BatchBuilder : IDisposable
     private readonly StepUpload _upload;
     private readonly LogitChangesUpload _changes;
     private readonly GivenIds _given;
+    private readonly HostProcessors _processors;
+    private readonly RequestedLogprobs _requested;
 
     internal BatchBuilder(Device device, BatchShape shape, Sampler sampler, int slots)
     {
@@ -26,6 +28,8 @@ internal sealed class BatchBuilder : IDisposable
             shape.MaxTokens);
         _given = new GivenIds(device, slots, shape.MaxLogits);
         _changes = new LogitChangesUpload(device, slots, shape.MaxLogits);
+        _processors = new HostProcessors(device, slots);
+        _requested = new RequestedLogprobs(device, slots);
     }
 
     /// <summary>Bytes of device memory.</summary>
@@ -86,10 +90,33 @@ internal sealed class BatchBuilder : IDisposable
         return _given;
     }
 
+    /// <summary>The callers' code that the plan runs on logits; null when it runs none.</summary>
+    internal HostProcessors? ProcessorsOf(StepPlan plan, int slot)
+    {
+        _processors.Begin(plan, slot);
+        return plan.ProcessorCalls.Count > 0 ? _processors : null;
+    }
+
+    /// <summary>Fetches the log-probabilities of tokens that the plan names; null when it names none.</summary>
+    internal RequestedLogprobs? RequestedOf(StepPlan plan, int slot)
+    {
+        _requested.Begin(plan, slot);
+        return plan.RequestedIds.Count > 0 ? _requested : null;
+    }
+
+    /// <summary>Adds to a completed step's result which processors failed, and log-probabilities of named tokens.</summary>
+    internal void Report(StepPlan plan, int slot, StepResult result)
+    {
+        _processors.Report(plan, slot, result);
+        _requested.Report(plan, slot, result);
+    }
+
     public void Dispose()
     {
         _upload.Dispose();
         _given.Dispose();
+        _processors.Dispose();
+        _requested.Dispose();
         _changes.Dispose();
     }
 

@@ -25,6 +25,7 @@ internal sealed class ModelRunner : IDisposable
     private readonly DeviceBuffer _logits;
     private readonly DeviceBuffer _selected;
     private readonly DeviceBuffer _workspace;
+    private readonly HiddenReadback _hidden;
     private readonly StepSwaps _swaps;
     private readonly StepClock? _clock;
 
@@ -61,6 +62,7 @@ internal sealed class ModelRunner : IDisposable
             _workspace = _owned.Add(device.Allocate(model.WorkspaceBytes(device, shape.MaxTokens, maxRows, MaxSequence)));
             _graphs = gpu ? _owned.Add(new DecodeGraphs(shape.MaxSeqs)) : null;
             BufferBytes = _buffers.Bytes + _builder.Bytes + _sampler.Bytes + _readback.Bytes + _logits.Bytes + _selected.Bytes + _workspace.Bytes;
+            _hidden = _owned.Add(new HiddenReadback(device, model.Type, model.Hidden, MaxStepsInFlight));
             _swaps = _owned.Add(new StepSwaps(device, host, MaxStepsInFlight));
             _clock = meter is null ? null : _owned.Add(new StepClock(device, MaxStepsInFlight, meter));
         }
@@ -103,7 +105,7 @@ internal sealed class ModelRunner : IDisposable
         _device.PrepareBatch(inputs);
         if (rows > 0)
         {
-            Compute(plan, step, bucket, inputs, changes, _builder.GivenOf(plan, slot));
+            Compute(plan, step, slot, bucket, inputs, changes);
         }
 
         _readback.Start(slot, logprobs: plan.MaxTopLogprobs >= 0);
@@ -116,6 +118,8 @@ internal sealed class ModelRunner : IDisposable
         StepOutputs host = _readback.Wait(slot);
         _clock?.Report();
         Read(plan, result, host);
+        _builder.Report(plan, slot, result);
+        _hidden.Report(plan, slot);
         _swaps.Report(plan, result);
     }
 
@@ -251,7 +255,7 @@ internal sealed class ModelRunner : IDisposable
         return decode && _graphs is not null ? _graphs.BucketOf(rows) : 0;
     }
 
-    private void Compute(StepPlan plan, in StepInputs step, int bucket, in BatchInputs inputs, in LogitChanges changes, GivenIds? given)
+    private void Compute(StepPlan plan, in StepInputs step, int slot, int bucket, in BatchInputs inputs, in LogitChanges changes)
     {
         if (bucket > 0)
         {
@@ -259,7 +263,7 @@ internal sealed class ModelRunner : IDisposable
         }
         else
         {
-            Forward(plan, step);
+            Forward(plan, step, slot);
         }
 
         int samples = plan.NumLogits;
@@ -270,7 +274,9 @@ internal sealed class ModelRunner : IDisposable
                 Logits = Logits(samples),
                 SampleRows = step.SampleRows,
                 Changes = changes,
-                Given = given,
+                Processors = _builder.ProcessorsOf(plan, slot),
+                Given = _builder.GivenOf(plan, slot),
+                Requested = _builder.RequestedOf(plan, slot),
                 AllGreedy = plan.AllGreedy,
                 AnyPenalties = plan.AnyPenalties,
                 TopLogprobs = plan.MaxTopLogprobs,
@@ -306,10 +312,11 @@ internal sealed class ModelRunner : IDisposable
         _model.ComputeLogits(context, hidden, Logits(bucket));
     }
 
-    private void Forward(StepPlan plan, in StepInputs step)
+    private void Forward(StepPlan plan, in StepInputs step, int slot)
     {
         ForwardContext context = ContextOf(step.StepRows, plan.Rows.Count, plan.NumTokens, plan.MaxQueryLength, plan.MaxSequenceLength);
         Tensor hidden = _model.Forward(context);
+        _hidden.Start(plan, slot, hidden);
         int samples = plan.NumLogits;
         if (samples > 0)
         {

@@ -2,7 +2,7 @@ using VllmNative.Tensors;
 
 namespace VllmNative.Execution;
 
-/// <summary>A device array that the host fills each step: written in host memory, then copied.</summary>
+/// <summary>A device array with its image in host memory: one side writes it each step, and it is copied to the other.</summary>
 internal sealed unsafe class StagedArray<T> : IDisposable
     where T : unmanaged
 {
@@ -44,6 +44,15 @@ internal sealed unsafe class StagedArray<T> : IDisposable
         if (count > 0)
         {
             _device.CopyToDevice(_memory.Data, _host.Data, (long)count * sizeof(T));
+        }
+    }
+
+    /// <summary>Copies the first entries to the host.</summary>
+    internal void Download(int count)
+    {
+        if (count > 0)
+        {
+            _device.CopyToHost(_host.Data, _memory.Data, (long)count * sizeof(T));
         }
     }
 

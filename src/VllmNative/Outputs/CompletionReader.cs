@@ -90,7 +90,7 @@ internal sealed class CompletionReader
             Text = onlyNew ? delta : _text.ToString(0, visible),
             Delta = delta,
             TokenIds = CollectionsMarshal.AsSpan(_ids)[from..].ToArray(),
-            Logprobs = _request.Parameters.Logprobs is null ? null : CollectionsMarshal.AsSpan(_logprobs)[from..].ToArray(),
+            Logprobs = !_request.Parameters.ReturnsLogprobs ? null : CollectionsMarshal.AsSpan(_logprobs)[from..].ToArray(),
             CumulativeLogprob = _request.Mailbox.Logprobs is null ? null : _cumulativeLogprob,
             FinishReason = _finish,
             StopReason = _stopReason,
@@ -128,7 +128,7 @@ internal sealed class CompletionReader
         if (_request.Mailbox.Logprobs is { } logprobs)
         {
             _cumulativeLogprob += logprobs.At(index);
-            if (_request.Parameters.Logprobs is not null)
+            if (_request.Parameters.ReturnsLogprobs)
             {
                 _logprobs.Add(logprobs.Read(index, id));
             }

@@ -12,8 +12,11 @@ internal sealed record LogitRules
     /// <summary>Token sequences whose last token is banned where the others have just been generated.</summary>
     internal int[][] BadWords { get; init; } = [];
 
+    /// <summary>Code of the caller, in its order.</summary>
+    internal ILogitsProcessor[] Processors { get; init; } = [];
+
     /// <summary>Whether they depend on the last tokens, which must be known before the next step is planned.</summary>
-    internal bool NeedTokens => BadWords.Any(word => word.Length > 1);
+    internal bool NeedTokens => Processors.Length > 0 || BadWords.Any(word => word.Length > 1);
 
     internal static int[] MaskOf(IReadOnlyList<int> allowed, int vocabulary)
     {

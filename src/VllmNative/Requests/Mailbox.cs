@@ -15,12 +15,13 @@ internal sealed class Mailbox
 
     /// <param name="maxTokens">Most tokens the request can generate.</param>
     /// <param name="numLogprobs">Log-probabilities asked for at each position; -1 = none.</param>
+    /// <param name="requestedIds">Tokens whose log-probabilities are asked for by name; null = none.</param>
     /// <param name="sharedWith">A mailbox of the same reader, who waits for news of any; null = it has a reader of its own.</param>
-    internal Mailbox(int maxTokens, int numLogprobs, Mailbox? sharedWith = null)
+    internal Mailbox(int maxTokens, int numLogprobs, int[]? requestedIds = null, Mailbox? sharedWith = null)
     {
         _signal = sharedWith?._signal ?? new ReaderSignal();
         _ids = new int[maxTokens];
-        _logprobs = numLogprobs < 0 ? null : new SampledLogprobs(maxTokens, numLogprobs);
+        _logprobs = numLogprobs < 0 ? null : new SampledLogprobs(maxTokens, numLogprobs, requestedIds ?? []);
     }
 
     /// <summary>Next in the pump's list of mailboxes with news; owned by the engine thread and the pump.</summary>

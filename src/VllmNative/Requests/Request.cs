@@ -33,8 +33,10 @@ internal sealed class Request
         Length = prompt.Length;
         Blocks = new int[(_tokens.Length + blockSize - 1) / blockSize];
         BlockHashes = new ulong[_tokens.Length / blockSize];
-        PromptLogprobs = parameters.PromptLogprobs is { } width ? new SampledLogprobs(prompt.Length - 1, width) : null;
-        Mailbox = new Mailbox(maxTokens, parameters.SampledLogprobs, parent?.Mailbox);
+        PromptLogprobs = parameters.ScoresPrompt
+            ? new SampledLogprobs(prompt.Length - 1, parameters.PromptLogprobs ?? 0, [.. parameters.PromptLogprobTokenIds ?? []])
+            : null;
+        Mailbox = new Mailbox(maxTokens, parameters.SampledLogprobs, [.. parameters.LogprobTokenIds ?? []], parent?.Mailbox);
     }
 
     internal long Id { get; }
@@ -50,6 +52,9 @@ internal sealed class Request
         get;
         init => (field, _needsTokens) = (value, value is { NeedTokens: true });
     }
+
+    /// <summary>Takes the prompt's hidden states; then the request ends with its prompt. Null = it generates.</summary>
+    internal HiddenPooling? Pooling { get; init; }
 
     internal ulong Seed { get; }
 

@@ -47,18 +47,33 @@ public sealed partial record SamplingParams
             throw Invalid("prompt_logprobs", $"prompt_logprobs is {PromptLogprobs}, expected 0..{MaxLogprobs}");
         }
 
+        ValidateCount("logprob_token_ids", LogprobTokenIds);
+        ValidateCount("prompt_logprob_token_ids", PromptLogprobTokenIds);
         ValidateCompletions();
         ValidateStop();
         ValidateBans();
         RepetitionDetection?.Validate();
-        if (TruncatePromptTokens is < -1 or 0)
-        {
-            throw Invalid("truncate_prompt_tokens", $"truncate_prompt_tokens is {TruncatePromptTokens}, expected -1 (the context) or at least 1");
-        }
+        ValidateTruncation(TruncatePromptTokens);
 
         if (!Enum.IsDefined(OutputKind))
         {
             throw Invalid("output_kind", $"output_kind is {(int)OutputKind}, expected Cumulative, Delta or FinalOnly");
+        }
+    }
+
+    internal static void ValidateTruncation(int? tokens)
+    {
+        if (tokens is < -1 or 0)
+        {
+            throw Invalid("truncate_prompt_tokens", $"truncate_prompt_tokens is {tokens}, expected -1 (the context) or at least 1");
+        }
+    }
+
+    private static void ValidateCount(string parameter, IReadOnlyList<int>? ids)
+    {
+        if (ids is { Count: 0 or > MaxLogprobTokenIds })
+        {
+            throw Invalid(parameter, $"{parameter} has {ids.Count} entries, expected 1..{MaxLogprobTokenIds}");
         }
     }
 
@@ -106,6 +121,12 @@ public sealed partial record SamplingParams
         if (BadWords is null || BadWords.Count > maxWords)
         {
             throw Invalid("bad_words", $"bad_words has {BadWords?.Count ?? -1} entries, expected at most {maxWords}");
+        }
+
+        if (LogitsProcessors is null || LogitsProcessors.Count > MaxLogitsProcessors || LogitsProcessors.Contains(null!))
+        {
+            string given = LogitsProcessors is null ? "null" : LogitsProcessors.Contains(null!) ? "null among its entries" : $"{LogitsProcessors.Count} entries";
+            throw Invalid("logits_processors", $"logits_processors has {given}, expected 0..{MaxLogitsProcessors} processors");
         }
 
         foreach (string word in BadWords)

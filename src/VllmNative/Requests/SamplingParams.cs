@@ -15,6 +15,12 @@ public sealed partial record SamplingParams
     /// <summary>Greedy sampling: always the most likely token.</summary>
     public static SamplingParams Greedy { get; } = new() { Temperature = 0 };
 
+    /// <summary>The most tokens whose log-probabilities a request may name.</summary>
+    public const int MaxLogprobTokenIds = 128;
+
+    /// <summary>The most processors of a request.</summary>
+    public const int MaxLogitsProcessors = 16;
+
     /// <summary>Completions to return, 1..128; above 1 needs a temperature, since greedy ones would be alike. Their seeds are seed, seed + 1, ...</summary>
     public int N { get; init; } = 1;
 
@@ -73,6 +79,16 @@ public sealed partial record SamplingParams
     /// <remarks>Such a request computes its whole prompt, whatever the prefix cache has.</remarks>
     public int? PromptLogprobs { get; init; }
 
+    /// <summary>
+    /// Tokens whose log-probabilities are returned at each generated position, likely or not, beside the sampled token's; 1..128 ids of the
+    /// vocabulary, null = none. They are in <see cref="PositionLogprobs.Requested"/>, in this order.
+    /// </summary>
+    public IReadOnlyList<int>? LogprobTokenIds { get; init; }
+
+    /// <summary>The same at each prompt position, beside the prompt token's own; 1..128 ids of the vocabulary, null = none.</summary>
+    /// <remarks>Such a request computes its whole prompt, whatever the prefix cache has.</remarks>
+    public IReadOnlyList<int>? PromptLogprobTokenIds { get; init; }
+
     /// <summary>Added to the logits of single tokens; values are cut to -100..100, at most 1024 entries; null = none.</summary>
     public IReadOnlyDictionary<int, float>? LogitBias { get; init; }
 
@@ -84,6 +100,12 @@ public sealed partial record SamplingParams
     /// complete one is banned.
     /// </summary>
     public IReadOnlyList<string> BadWords { get; init; } = [];
+
+    /// <summary>
+    /// Code of the caller that changes the logits, in this order, at most 16. The request's next step is planned when its token is known, so
+    /// on a GPU it waits between its steps; requests without processors do not.
+    /// </summary>
+    public IReadOnlyList<ILogitsProcessor> LogitsProcessors { get; init; } = [];
 
     /// <summary>Ends a completion that repeats itself, with <see cref="FinishReason.Repetition"/>; null = off.</summary>
     public RepetitionDetection? RepetitionDetection { get; init; }
@@ -112,7 +134,13 @@ public sealed partial record SamplingParams
     internal bool Selects => Candidates > N;
 
     /// <summary>Log-probabilities that sampling gives beside the sampled token's; -1 = none at all.</summary>
-    internal int SampledLogprobs => Logprobs ?? (Selects ? 0 : -1);
+    internal int SampledLogprobs => Logprobs ?? (Selects || LogprobTokenIds is not null ? 0 : -1);
+
+    /// <summary>Whether the caller is told log-probabilities of generated tokens.</summary>
+    internal bool ReturnsLogprobs => Logprobs is not null || LogprobTokenIds is not null;
+
+    /// <summary>Whether the caller is told log-probabilities of the prompt.</summary>
+    internal bool ScoresPrompt => PromptLogprobs is not null || PromptLogprobTokenIds is not null;
 
     internal bool HasPenalties => PresencePenalty != 0 || FrequencyPenalty != 0 || RepetitionPenalty != 1;
 }

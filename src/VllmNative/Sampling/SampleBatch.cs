@@ -14,8 +14,14 @@ internal readonly struct SampleBatch
     /// <summary>Masks and edits of logits.</summary>
     internal required LogitChanges Changes { get; init; }
 
+    /// <summary>Code of callers that changes logits; null = none.</summary>
+    internal IHostProcessors? Processors { get; init; }
+
     /// <summary>Ids that are known, not drawn; null = none.</summary>
     internal GivenIds? Given { get; init; }
+
+    /// <summary>Fetches log-probabilities of named tokens; null = nobody names any.</summary>
+    internal IRequestedLogprobs? Requested { get; init; }
 
     internal required bool AllGreedy { get; init; }
 

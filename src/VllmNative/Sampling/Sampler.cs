@@ -5,7 +5,7 @@ namespace VllmNative.Sampling;
 /// <summary>
 /// Chooses the next tokens of a step in one batch. Each request row's settings lie on the device; a step in which nobody uses
 /// a feature does not pay for it. Order: raw log-probabilities are taken from the logits as the model gave them; then masks,
-/// edits, penalties (here processed ones are taken), temperature, min-p, top-k, top-p, draw.
+/// edits, callers' processors, penalties (here processed ones are taken), temperature, min-p, top-k, top-p, draw.
 /// </summary>
 internal sealed unsafe class Sampler : IDisposable
 {
@@ -91,9 +91,10 @@ internal sealed unsafe class Sampler : IDisposable
     internal void Sample(in SampleBatch batch)
     {
         int rows = (int)batch.Logits.Dim0;
-        bool changes = batch.Changes.Any || batch.AnyPenalties;
+        bool changes = batch.Changes.Any || batch.AnyPenalties || batch.Processors is not null;
         Tensor scored = batch.TopLogprobs >= 0 && changes && !_processedLogprobs ? Snapshot(batch.Logits) : batch.Logits;
         batch.Changes.Apply(_device, batch.Logits);
+        batch.Processors?.Run(batch.Logits);
         if (batch.AnyPenalties)
         {
             _device.Penalize(batch.Logits, batch.SampleRows, Counts, _settings);
@@ -112,6 +113,7 @@ internal sealed unsafe class Sampler : IDisposable
                 Tensor.Vector(_outputs.Ranks, DataType.Int32, rows),
                 top == 0 ? default : Tensor.Matrix(_outputs.TopIds, DataType.Int32, rows, top),
                 top == 0 ? default : Tensor.Matrix(_outputs.TopLogprobs, DataType.Float32, rows, top));
+            batch.Requested?.Gather(scored, Ids(rows));
         }
     }
 

@@ -26,13 +26,22 @@ internal static class PlanWriter
 
         request.Scheduled += tokens;
         request.StepsInFlight++;
-        bool samples = request.Unscheduled == 0;
+        if (request.Pooling is { } pooling && pooling.FirstOf(first, request.Scheduled) is var pooled && pooled < request.Scheduled)
+        {
+            plan.HiddenRows.Add(new HiddenRows(plan.NumTokens + pooled - first, request.Scheduled - pooled, pooled, pooling));
+        }
+
+        bool samples = request.Pooling is null && request.Unscheduled == 0;
         int given = request.ScoresPromptFrom(first) ? samples ? tokens - 1 : tokens : 0;
         int top = -1;
         if (given > 0)
         {
             plan.GivenIds.Add(new GivenTokens(plan.NumLogits, request.Tokens.Slice(first + 1, given)));
-            top = request.Parameters.PromptLogprobs ?? -1;
+            top = request.PromptLogprobs!.Width;
+            if (request.PromptLogprobs.RequestedIds is { Length: > 0 } named)
+            {
+                plan.RequestedIds.Add(new RequestedIds(plan.NumLogits, named, request.Tokens.Slice(first + 1, given)));
+            }
         }
 
         if (samples)
@@ -43,6 +52,11 @@ internal static class PlanWriter
             plan.AllGreedy &= request.Parameters.IsGreedy;
             plan.AnyPenalties |= request.CountSlot >= 0;
             int row = plan.NumLogits + given;
+            if (request.Mailbox.Logprobs is { RequestedIds: { Length: > 0 } named })
+            {
+                plan.RequestedIds.Add(new RequestedIds(row, named, default));
+            }
+
             BanStops(plan, request, row);
             if (request.Rules is { } rules)
             {
@@ -69,7 +83,7 @@ internal static class PlanWriter
         }
     }
 
-    // All of them add, so their order does not matter: a ban stays one whatever is added to it.
+    // Masks and edits add, so their order does not matter: a ban stays one whatever is added to it. Processors come behind them.
     private static void Apply(LogitRules rules, StepPlan plan, Request request, int row)
     {
         if (rules.Allowed.Length > 0)
@@ -89,6 +103,12 @@ internal static class PlanWriter
         foreach ((int id, float value) in rules.Biases)
         {
             plan.LogitEdits.Add(new LogitEdit(row, id, value));
+        }
+
+        if (rules.Processors.Length > 0)
+        {
+            // The request's row comes next into the plan.
+            plan.ProcessorCalls.Add(new ProcessorCall(row, plan.Rows.Count, rules.Processors, request.Tokens, request.PromptLength));
         }
     }
 

@@ -1,3 +1,5 @@
+using VllmNative.Requests;
+
 namespace VllmNative.Steps;
 
 /// <summary>Sets a row of the device's batch state, before the step derives anything from it.</summary>
@@ -51,3 +53,14 @@ internal readonly record struct LogitMask(int LogitsRow, ReadOnlyMemory<int> Bit
 
 /// <summary>Adds a value to one logit of a sampling row: a ban (-infinity) or a bias.</summary>
 internal readonly record struct LogitEdit(int LogitsRow, int TokenId, float Value);
+
+/// <summary>
+/// Asks for the log-probabilities of these tokens in a sampling row of logits, or in consecutive rows whose own tokens are given.
+/// </summary>
+internal readonly record struct RequestedIds(int LogitsRow, int[] Ids, ReadOnlyMemory<int> Given);
+
+/// <summary>Hands final hidden states of consecutive tokens of the step to a request, for which they stand at these positions.</summary>
+internal readonly record struct HiddenRows(int FirstToken, int Count, int Position, HiddenPooling Target);
+
+/// <summary>Has a request's own processors change a row of logits on the host; the tokens are all that the request has.</summary>
+internal readonly record struct ProcessorCall(int LogitsRow, int PlanRow, ILogitsProcessor[] Processors, ReadOnlyMemory<int> Tokens, int PromptLength);

@@ -27,6 +27,12 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
     /// <summary>At most one for each logits row; all of the same width.</summary>
     internal PlanList<LogitMask> LogitMasks { get; } = new(0);
 
+    internal PlanList<RequestedIds> RequestedIds { get; } = new(0);
+
+    internal PlanList<HiddenRows> HiddenRows { get; } = new(0);
+
+    internal PlanList<ProcessorCall> ProcessorCalls { get; } = new(0);
+
     internal PlanList<BlockCopy> BlockCopies { get; } = new(16);
 
     internal PlanList<BlockSwap> BlockSwaps { get; } = new(16);
@@ -82,6 +88,9 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
         LogitEdits.Clear();
         LogitMasks.Clear();
         GivenIds.Clear();
+        RequestedIds.Clear();
+        HiddenRows.Clear();
+        ProcessorCalls.Clear();
         BlockCopies.Clear();
         BlockSwaps.Clear();
         Events.Clear();

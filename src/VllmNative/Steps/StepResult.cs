@@ -8,6 +8,7 @@ internal enum RowStatus
     BadToken = 1,
     BadBlock = 2,
     NotANumber = 4,
+    ProcessorFailed = 8,
 }
 
 /// <summary>What comes up from execution: for each row of the plan its status and the ids it sampled.</summary>
@@ -15,7 +16,11 @@ internal sealed class StepResult(int maxRows)
 {
     private readonly int[] _idStart = new int[maxRows + 1];
     private readonly RowStatus[] _status = new RowStatus[maxRows];
+    private readonly List<(int PlanRow, string Error)> _processorErrors = [];
     private int[] _ids = new int[maxRows];
+    private int[] _requestedStart = [];
+    private float[] _requested = [];
+    private int _requestedCount;
 
     internal long StepId { get; set; }
 
@@ -54,8 +59,29 @@ internal sealed class StepResult(int maxRows)
 
     internal ReadOnlySpan<int> IdsOf(int planRow) => _ids.AsSpan(_idStart[planRow], _idStart[planRow + 1] - _idStart[planRow]);
 
+    /// <summary>Log-probabilities of the tokens that were named for a row of logits; as many as its request named.</summary>
+    internal ReadOnlySpan<float> RequestedOf(int logitsRow, int count) => count == 0 ? [] : _requested.AsSpan(_requestedStart[logitsRow], count);
+
+    /// <summary>The next place for such, of a row of logits.</summary>
+    internal Span<float> AddRequested(int logitsRow, int count)
+    {
+        _requestedStart[logitsRow] = _requestedCount;
+        _requestedCount += count;
+        return _requested.AsSpan(_requestedCount - count, count);
+    }
+
+    /// <summary>A processor of the row failed: nothing was sampled for it.</summary>
+    internal void SetProcessorError(int planRow, string error)
+    {
+        _status[planRow] |= RowStatus.ProcessorFailed;
+        _processorErrors.Add((planRow, error));
+    }
+
+    internal string ProcessorErrorOf(int planRow) => _processorErrors.First(failed => failed.PlanRow == planRow).Error;
+
     internal void Begin(long stepId)
     {
+        _processorErrors.Clear();
         StepId = stepId;
         Failure = null;
         SwapsDone = 0;
@@ -76,6 +102,14 @@ internal sealed class StepResult(int maxRows)
         }
 
         ids.CopyTo(_ids.AsSpan(start));
+    }
+
+    /// <summary>Makes room for the log-probabilities of named tokens, of which there are none yet.</summary>
+    internal void EnsureRequested(int logitsRows, int count)
+    {
+        _requestedCount = 0;
+        _requestedStart = _requestedStart.Length < logitsRows ? new int[logitsRows] : _requestedStart;
+        _requested = _requested.Length < count ? new float[count] : _requested;
     }
 
     internal void EnsureTop(int width, int rows)

@@ -68,6 +68,60 @@ public sealed class EngineCoreTests
     }
 
     [Fact]
+    public async Task Only_a_request_with_processors_waits_for_its_tokens()
+    {
+        using var fake = new FakeEngine(stepsInFlight: 2);
+        List<(int InFlight, bool Processes, int Rows)> steps = [];
+        fake.Device.FailStep = plan =>
+        {
+            steps.Add((fake.Device.StepsInFlight, plan.ProcessorCalls.Count > 0, plan.Rows.Count));
+            return null;
+        };
+        Request processed = fake.Request(1, promptLength: 6, maxTokens: 12, rules: new LogitRules { Processors = [new Idle()] });
+        Request[] plain = [fake.Request(2, promptLength: 5, maxTokens: 40), fake.Request(3, promptLength: 3, maxTokens: 40)];
+        RequestOutput[] outputs = await Task.WhenAll(fake.RunAsync(processed), fake.RunAsync(plain[0]), fake.RunAsync(plain[1])).WaitAsync(TestEngines.Limit);
+        Assert.Equal([12, 40, 40], outputs.Select(output => output.Outputs[0].TokenIds.Count));
+        Assert.Equal(FakeLanguage.Complete(FakeLanguage.Prompt(1, 6), 12, 0, []).Ids, outputs[0].Outputs[0].TokenIds);
+        Assert.Equal(12, steps.Count(step => step.Processes));
+        Assert.DoesNotContain(true, steps.Zip(steps.Skip(1), (first, second) => first.Processes && second.Processes && second.InFlight > 0));
+        // The others are in every step, and but for the first few each is planned while one computes.
+        Assert.InRange(steps.Count, 40, 48);
+        Assert.True(steps.Count(step => step.InFlight == 1) >= steps.Count - 8, string.Join(' ', steps));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Pooled_prompts_are_whole_while_steps_fail_and_the_pool_is_small(int stepsInFlight)
+    {
+        using var fake = new FakeEngine(stepsInFlight, numBlocks: 24, maxSeqs: 8);
+        fake.Device.FailStep = plan => plan.StepId % 17 == 0 ? new InvalidOperationException("planned") : null;
+        int[][] prompts = [.. Enumerable.Range(0, 60).Select(i => FakeLanguage.Prompt(i, 1 + (i * 13 % 75)))];
+        HiddenPooling[] pools = [.. prompts.Select((prompt, i) => new HiddenPooling(i % 3 == 0 ? PoolingType.Last : PoolingType.Mean, prompt.Length))];
+        Task<RequestOutput>[] generating = [.. Enumerable.Range(0, 30).Select(i => fake.RunAsync(fake.Request(1000 + i, promptLength: 20, maxTokens: 40)))];
+        Task<RequestOutput>[] pooled = [.. prompts.Select((prompt, i) =>
+            fake.RunAsync(new Request(i, prompt, SamplingParams.Greedy, 1, [], 4, seed: 0) { Pooling = pools[i] }))];
+        RequestOutput[] outputs = await Task.WhenAll(pooled).WaitAsync(TestEngines.Limit);
+        await Task.WhenAll(generating).WaitAsync(TestEngines.Limit);
+        for (int i = 0; i < prompts.Length; i++)
+        {
+            Assert.Empty(outputs[i].Outputs[0].TokenIds);
+            Assert.Equal(outputs[i].Error is null ? FinishReason.Stop : FinishReason.Error, outputs[i].Outputs[0].FinishReason);
+            if (outputs[i].Error is null)
+            {
+                (double token, double weighted) = i % 3 == 0
+                    ? (prompts[i][^1], (prompts[i].Length - 1.0) * prompts[i][^1])
+                    : (prompts[i].Average(), prompts[i].Select((id, position) => (double)id * position).Average());
+                Assert.Equal([(float)token, (float)weighted], pools[i].Result(normalize: false), (x, y) => Math.Abs(x - y) <= 1e-4 * Math.Abs(x));
+            }
+        }
+
+        Assert.InRange(outputs.Count(output => output.Error is not null), 1, 45);
+        Assert.True(fake.Core.Preemptions > 0);
+        await fake.AssertAllFreeAsync();
+    }
+
+    [Fact]
     public async Task Peak_blocks_count_what_a_single_step_used()
     {
         using var fake = new FakeEngine(stepsInFlight: 1);
@@ -119,6 +173,13 @@ public sealed class EngineCoreTests
         Assert.Equal(20 + 3 + (4 * 2), tokens);
     }
 
+    private sealed class Idle : ILogitsProcessor
+    {
+        public void Apply(ReadOnlySpan<int> promptTokens, ReadOnlySpan<int> outputTokens, Span<float> logits)
+        {
+        }
+    }
+
     private sealed class FakeEngine : IDisposable
     {
         private const int BlockSize = 4;
@@ -135,8 +196,8 @@ public sealed class EngineCoreTests
 
         internal EngineCore Core { get; }
 
-        internal Request Request(int seed, int promptLength, int maxTokens, int[]? stopIds = null) =>
-            new(seed, FakeLanguage.Prompt(seed, promptLength), SamplingParams.Greedy, maxTokens, stopIds ?? [], BlockSize, seed: 0);
+        internal Request Request(int seed, int promptLength, int maxTokens, int[]? stopIds = null, LogitRules? rules = null) =>
+            new(seed, FakeLanguage.Prompt(seed, promptLength), SamplingParams.Greedy, maxTokens, stopIds ?? [], BlockSize, seed: 0) { Rules = rules };
 
         internal Request[] Group(long firstId, int[] prompt, int maxTokens, int count)
         {

@@ -33,7 +33,9 @@ public sealed class StepAllocationTests
         for (int i = 0; i <= rows; i++)
         {
             var parameters = new SamplingParams { FrequencyPenalty = i % 2, Logprobs = i % 3 == 0 ? 4 : null, MinTokens = i % 5 == 0 ? 400 : 0, MaxTokens = 1000 };
-            scheduler.Add(new Request(i, [1, 2, 3], parameters, 1000, [7], blockSize: 8, seed: 0));
+            parameters = i % 4 == 0 ? parameters with { LogprobTokenIds = [5, 6] } : parameters;
+            LogitRules? rules = i % 6 == 0 ? new LogitRules { Processors = [new Idle()] } : null;
+            scheduler.Add(new Request(i, [1, 2, 3], parameters, 1000, [7], blockSize: 8, seed: 0) { Rules = rules });
         }
 
         long before = 0;
@@ -48,6 +50,12 @@ public sealed class StepAllocationTests
             scheduler.Schedule(plan, admitted);
             result.Begin(step);
             result.EnsureTop(4, rows);
+            result.EnsureRequested(rows, 2 * rows);
+            foreach (ref readonly RequestedIds asked in plan.RequestedIds.Span)
+            {
+                result.AddRequested(asked.LogitsRow, asked.Ids.Length).Fill(-1);
+            }
+
             for (int row = 0; row < plan.Rows.Count; row++)
             {
                 result.SetRow(row, RowStatus.Ok, [9]);
@@ -59,8 +67,16 @@ public sealed class StepAllocationTests
         }
 
         long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.True(plan.RequestedIds.Count > 10 && plan.ProcessorCalls.Count > 10);
         Assert.Equal((rows, 1), (scheduler.RunningCount, scheduler.WaitingCount));
         Assert.True(scheduler.Running[0].OutputLength == steps + 20 && pool.Used > rows * 30);
         Assert.Equal(0, allocated);
+    }
+
+    private sealed class Idle : ILogitsProcessor
+    {
+        public void Apply(ReadOnlySpan<int> promptTokens, ReadOnlySpan<int> outputTokens, Span<float> logits)
+        {
+        }
     }
 }

@@ -1,4 +1,5 @@
 using VllmNative.Execution;
+using VllmNative.Requests;
 using VllmNative.Steps;
 
 namespace VllmNative.Tests.Execution;
@@ -129,6 +130,11 @@ internal sealed class FakeModelRunner : IModelRunner
         }
 
         WriteLogprobs(flight);
+        foreach ((HiddenPooling target, int position, int token) in flight.Hidden)
+        {
+            target.Add(position, [token, position * token]);
+        }
+
         FinishSwaps(flight.Plan.Rows.Count == 0 ? flight.Plan.StepId : flight.Plan.StepId - SwapLag());
         result.SwapsDone = _swapsDone;
         return true;
@@ -234,6 +240,7 @@ internal sealed class FakeModelRunner : IModelRunner
             if (row.Samples)
             {
                 int logitsRow = logits + row.GivenCount;
+                CheckProcessors(plan, i, logitsRow, row);
                 int id = FakeLanguage.Next(Read(row), candidate => Banned(plan, logitsRow, candidate));
                 ids = [.. ids, id];
                 if (status == RowStatus.Ok)
@@ -252,9 +259,44 @@ internal sealed class FakeModelRunner : IModelRunner
                 }
             }
 
+            TakeHidden(flight, i, row);
             // A step that fails does not come to its commit.
             _behind[row.Row] = flight.Failure is not null;
             _computed[row.Row] += row.QueryLength;
+        }
+    }
+
+    // The hidden state of a token is what it reads back there; a failed step hands none out.
+    private void TakeHidden(Flight flight, int planRow, StepRow row)
+    {
+        int firstToken = 0;
+        for (int i = 0; i < planRow; i++)
+        {
+            firstToken += flight.Plan.Rows[i].QueryLength;
+        }
+
+        foreach (HiddenRows wanted in flight.Plan.HiddenRows.Span)
+        {
+            for (int i = wanted.FirstToken; flight.Failure is null && i < wanted.FirstToken + wanted.Count; i++)
+            {
+                int position = wanted.Position + i - wanted.FirstToken;
+                if (i >= firstToken && i < firstToken + row.QueryLength)
+                {
+                    Check(position == _computed[row.Row] + i - firstToken, $"row {row.Row} pools position {position}, which it does not compute there");
+                    flight.Hidden.Add((wanted.Target, position, _kv[Slot(row.Row, position)]));
+                }
+            }
+        }
+    }
+
+    // Whoever changes logits must be told all tokens that they follow.
+    private void CheckProcessors(StepPlan plan, int planRow, int logitsRow, StepRow row)
+    {
+        foreach (ProcessorCall call in plan.ProcessorCalls.Span)
+        {
+            Check(
+                call.LogitsRow != logitsRow || (call.PlanRow == planRow && call.Tokens.Span.SequenceEqual(Read(row))),
+                $"processors of row {row.Row} are not told its tokens");
         }
     }
 
@@ -358,6 +400,8 @@ internal sealed class FakeModelRunner : IModelRunner
         internal HashSet<int> Blocks { get; } = [];
 
         internal HashSet<int> Written { get; } = [];
+
+        internal List<(HiddenPooling Target, int Position, int Token)> Hidden { get; } = [];
 
         internal List<(RowStatus Status, int[] Ids)> Rows { get; } = [];
     }

@@ -206,7 +206,7 @@ public sealed class OutputProcessorTests
         List<RequestOutput> outputs = [];
         for (int i = 0; i < ids.Length && !processor.Finished; i++)
         {
-            request.Mailbox.Logprobs?.Write(i, -i, 1, [ids[i]], [-i]);
+            request.Mailbox.Logprobs?.Write(i, -i, 1, [ids[i]], [-i], []);
             request.Mailbox.Post(ids[i]);
             if (i == ids.Length - 1)
             {

@@ -12,7 +12,7 @@ public sealed partial class FolderDependencyTests
         ["Diagnostics"] = "",
         ["Requests"] = "",
         ["Tokenization"] = "",
-        ["Steps"] = "",
+        ["Steps"] = "Requests",
         ["Cache"] = "Requests Steps",
         ["Scheduling"] = "Cache Requests Steps",
         ["Recording"] = "Cache Scheduling Requests Steps",

@@ -104,6 +104,14 @@ public sealed class SamplingParamsTests
         Refused(new SamplingParams { BadWords = [new string('x', 257)] }, "bad_words", "bad_words has an entry of 257 characters, expected 1..256");
         Refused(new SamplingParams { BadWords = [.. Enumerable.Repeat("x", 65)] }, "bad_words", "bad_words has 65 entries, expected at most 64");
         Refused(new SamplingParams { BadWords = null! }, "bad_words", "bad_words has -1 entries, expected at most 64");
+        Refused(new SamplingParams { LogprobTokenIds = [] }, "logprob_token_ids", "logprob_token_ids has 0 entries, expected 1..128");
+        Refused(new SamplingParams { LogprobTokenIds = new int[129] }, "logprob_token_ids", "logprob_token_ids has 129 entries, expected 1..128");
+        Refused(new SamplingParams { PromptLogprobTokenIds = new int[129] }, "prompt_logprob_token_ids", "prompt_logprob_token_ids has 129 entries, expected 1..128");
+        new SamplingParams { LogprobTokenIds = new int[128], PromptLogprobTokenIds = new int[128] }.Validate();
+        Refused(new SamplingParams { LogitsProcessors = null! }, "logits_processors", "logits_processors has null, expected 0..16 processors");
+        Refused(new SamplingParams { LogitsProcessors = [null!] }, "logits_processors", "logits_processors has null among its entries, expected 0..16 processors");
+        Refused(new SamplingParams { LogitsProcessors = [.. Enumerable.Repeat(new Idle(), 17)] }, "logits_processors", "logits_processors has 17 entries, expected 0..16 processors");
+        new SamplingParams { LogitsProcessors = [.. Enumerable.Repeat(new Idle(), 16)] }.Validate();
         Refused(new SamplingParams { LogitBias = Enumerable.Range(0, 1025).ToDictionary(id => id, _ => 1f) }, "logit_bias", "logit_bias has 1025 entries, expected at most 1024");
         Refused(new SamplingParams { LogitBias = new Dictionary<int, float> { [5] = float.NaN } }, "logit_bias", "logit_bias is NaN for token 5, expected a number");
     }
@@ -129,5 +137,12 @@ public sealed class SamplingParamsTests
         Assert.Equal("stop", Assert.Throws<InvalidRequestException>(new SamplingParams { Stop = null! }.Validate).Parameter);
         Assert.Contains("detokenize", Assert.Throws<InvalidRequestException>(new SamplingParams { Stop = ["x"], Detokenize = false }.Validate).Message, StringComparison.Ordinal);
         Assert.Contains("1024", Assert.Throws<InvalidRequestException>(new SamplingParams { Stop = [new string('x', 1025)] }.Validate).Message, StringComparison.Ordinal);
+    }
+
+    private sealed class Idle : ILogitsProcessor
+    {
+        public void Apply(ReadOnlySpan<int> promptTokens, ReadOnlySpan<int> outputTokens, Span<float> logits)
+        {
+        }
     }
 }

@@ -108,6 +108,9 @@ public sealed class PolicyTests
         Assert.Equal([1, 2, 0], Order(harness, requests));
         // All of them used up their bound.
         Assert.True(policy.OutputShare > 0.55, $"{policy.OutputShare}");
+        double learned = policy.OutputShare;
+        policy.NoteFinished(new Request(9, [1, 2], SamplingParams.Greedy, 1, [], 4, 0) { Pooling = new HiddenPooling(PoolingType.Mean, 2) });
+        Assert.Equal(learned, policy.OutputShare);
     }
 
     [Theory]

@@ -21,6 +21,12 @@ internal sealed class ShortestPredictedPolicy(double secondsPerToken = 0.01) : S
     internal override double RankOf(Request request) =>
         request.QueuedAt + (secondsPerToken * ((PromptWeight * request.PromptLength) + (OutputShare * request.MaxTokens)));
 
-    internal override void NoteFinished(Request request) =>
-        OutputShare += Learning * (((double)request.OutputLength / request.MaxTokens) - OutputShare);
+    internal override void NoteFinished(Request request)
+    {
+        // Who has no output teaches nothing about outputs.
+        if (request.Pooling is null)
+        {
+            OutputShare += Learning * (((double)request.OutputLength / request.MaxTokens) - OutputShare);
+        }
+    }
 }
