@@ -62,6 +62,23 @@ internal static class ParameterChecks
         Assert.All(positions.Skip(1), position => Position(position!, outcome.Parameters.PromptLogprobs!.Value));
     }
 
+    internal static void NamedLogprobs(ParameterOutcome outcome)
+    {
+        foreach (CompletionOutput completion in outcome.Completions)
+        {
+            Assert.Equal(completion.TokenIds, completion.Logprobs!.Select(position => position.Sampled.TokenId));
+            Assert.All(completion.Logprobs!, position => Named(position, outcome.Parameters.LogprobTokenIds!));
+        }
+    }
+
+    internal static void NamedPromptLogprobs(ParameterOutcome outcome)
+    {
+        IReadOnlyList<PositionLogprobs?> positions = outcome.Last.PromptLogprobs!;
+        Assert.Null(positions[0]);
+        Assert.Equal(outcome.Last.PromptTokenIds.Skip(1), positions.Skip(1).Select(position => position!.Sampled.TokenId));
+        Assert.All(positions.Skip(1), position => Named(position!, outcome.Parameters.PromptLogprobTokenIds!));
+    }
+
     internal static void AllowedIds(ParameterOutcome outcome) =>
         Assert.All(outcome.Completions, completion => Assert.Subset(outcome.Parameters.AllowedTokenIds!.ToHashSet(), completion.TokenIds.ToHashSet()));
 
@@ -90,6 +107,17 @@ internal static class ParameterChecks
             {
                 Assert.False(detection.Found(ids.AsSpan(0, length)), $"went on after a repetition of {length} tokens");
             }
+        }
+    }
+
+    // A token that is named and among the best, or the position's own, has one log-probability.
+    private static void Named(PositionLogprobs position, IReadOnlyList<int> ids)
+    {
+        Assert.Equal(ids, position.Requested.Select(token => token.TokenId));
+        foreach (TokenLogprob named in position.Requested)
+        {
+            Assert.True(named.Logprob <= 0, $"{named}");
+            Assert.All(position.Top.Append(position.Sampled).Where(token => token.TokenId == named.TokenId), token => Assert.Equal(token.Logprob, named.Logprob, 1e-4f));
         }
     }
 

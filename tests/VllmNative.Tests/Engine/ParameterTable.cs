@@ -32,6 +32,9 @@ internal static class ParameterTable
         Of(nameof(SamplingParams.IgnoreEos), "true", Depends, p => p with { IgnoreEos = true }),
         Of(nameof(SamplingParams.Logprobs), "4", None, p => p with { Logprobs = 4 }, ParameterChecks.Logprobs),
         Of(nameof(SamplingParams.PromptLogprobs), "2", None, p => p with { PromptLogprobs = 2 }, ParameterChecks.PromptLogprobs),
+        Of(nameof(SamplingParams.LogprobTokenIds), "3", None, p => p with { LogprobTokenIds = [700, 2, 1535] }, ParameterChecks.NamedLogprobs),
+        Of(nameof(SamplingParams.PromptLogprobTokenIds), "2", None, p => p with { PromptLogprobTokenIds = [9, 4] }, ParameterChecks.NamedPromptLogprobs),
+        Of(nameof(SamplingParams.LogitsProcessors), "thirds", Shows, p => p with { LogitsProcessors = [new PrefersThirds()] }),
         Of(nameof(SamplingParams.LogitBias), "no even ids", Shows, p => p with { LogitBias = NoEvenIds }, ParameterChecks.Bias),
         Of(nameof(SamplingParams.AllowedTokenIds), "33", Shows, p => p with { AllowedTokenIds = [1, .. Enumerable.Range(310, 30), 505, 805] }, ParameterChecks.AllowedIds),
         Of(nameof(SamplingParams.BadWords), "20", Depends, p => p with { BadWords = Words }, ParameterChecks.BadWords),
@@ -62,6 +65,17 @@ internal static class ParameterTable
 
     // Some of them are single tokens among the allowed ones.
     private static string[] Words => ["ri", "ass", "ant", "ct", "ist", "us", "he", "ell", "ay", "is", "ver", "ing", "ve", "user", "un", "to", "in", "st", "it", "The"];
+
+    private sealed class PrefersThirds : ILogitsProcessor
+    {
+        public void Apply(ReadOnlySpan<int> promptTokens, ReadOnlySpan<int> outputTokens, Span<float> logits)
+        {
+            for (int id = outputTokens.Length % 3; id < logits.Length; id += 3)
+            {
+                logits[id] += 2;
+            }
+        }
+    }
 
     private static Parameter Of(string property, string value, ParameterEffect effect, Func<SamplingParams, SamplingParams> sampling, Action<ParameterOutcome>? check = null) =>
         new(property, value, effect) { Sampling = sampling, Check = check ?? (_ => { }) };
