@@ -126,7 +126,7 @@ internal sealed class InterferenceBench
         return new DecodeStreams(_context.Engine, prompts, _settings.Output, _cancellation);
     }
 
-    private Task EnterAsync() => TokenArrivals.ReadAsync(_context.Engine, NextPrompt(_settings.PromptTokens), 1, null, _cancellation);
+    private async Task EnterAsync() => await TokenArrivals.ReadAsync(_context.Engine, NextPrompt(_settings.PromptTokens), 1, null, _cancellation).ConfigureAwait(false);
 
     private Prompt NextPrompt(int tokens) => RandomPrompts.Create(_prompts++, tokens, _context.Config.VocabSize);
 

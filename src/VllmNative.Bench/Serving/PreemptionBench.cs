@@ -94,13 +94,13 @@ internal sealed class PreemptionBench
         }
     }
 
-    private static async Task<double> FirstTokenSecondsAsync(ServingContext context, int tokens, CancellationToken cancellation)
+    private async Task<double> FirstTokenSecondsAsync(ServingContext context, int tokens, CancellationToken cancellation)
     {
         List<double> seconds = [];
         for (int i = 0; i <= Probes; i++)
         {
-            // Seeds apart from the workload's: nothing of it is cached.
-            Prompt prompt = RandomPrompts.Create(-2 - i, tokens, context.Config.VocabSize);
+            // Seeds behind the workload's: nothing of it is cached.
+            Prompt prompt = RandomPrompts.Create(_settings.Workload.Requests.Count + i, tokens, context.Config.VocabSize);
             seconds.Add((await TokenArrivals.ReadAsync(context.Engine, prompt, 1, null, cancellation).ConfigureAwait(false)).Timings.TimeToFirstToken.TotalSeconds);
         }
 
