@@ -1,7 +1,5 @@
 using VllmNative.Bench.Results;
 using VllmNative.Diagnostics;
-using VllmNative.Engine;
-using VllmNative.Recording;
 using VllmNative.Simulation;
 
 namespace VllmNative.Bench.Serving;
@@ -28,14 +26,6 @@ internal static class SimulationBench
         }
     }
 
-    /// <summary>A trace without its first requests, and without the steps before the others came.</summary>
-    internal static RecordedTrace Skip(RecordedTrace trace, int requests)
-    {
-        RecordedRequest[] rest = [.. trace.Requests.Skip(requests)];
-        double from = rest.Length > 0 ? rest[0].Arrived : double.PositiveInfinity;
-        return trace with { Requests = rest, Steps = [.. trace.Steps.Where(step => step.Submitted >= from)] };
-    }
-
     private static BenchReport Run(ThroughputSettings settings, string file, BenchRun run)
     {
         DeviceDescription device;
@@ -54,7 +44,7 @@ internal static class SimulationBench
         }
 
         // The end of the engine is the end of the file.
-        SimulationReport report = TraceSimulator.Run(Skip(TraceReader.Read(file), warmUp), new SimulationOptions());
+        SimulationReport report = TraceSimulator.Run(file, new SimulationOptions(), warmUp);
         (string Name, string Unit, double Scale, Better Better, Func<ServingFigures, double> Of)[] figures =
         [
             ("output tokens a second", "tok/s", 1, Better.Higher, figures => figures.OutputTokensPerSecond),
