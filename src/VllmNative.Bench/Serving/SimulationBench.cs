@@ -66,6 +66,7 @@ internal static class SimulationBench
             }
         }
 
+        run.Add(BenchEntry.Of($"requests replayed, {where}", report.Replayed.Requests, "requests", Better.Higher));
         run.Add(BenchEntry.Of($"steps that the recorder dropped, {where}", report.DroppedSteps, "steps", Better.Lower));
         return run.Report(device);
     }

@@ -244,6 +244,7 @@ public sealed class BenchCommandTests : IDisposable
         }
 
         // The warm-up's requests are in the record, and only there.
+        Assert.Equal(6, values[$"requests replayed, {where}"]);
         Assert.Equal(12, VllmNative.Recording.TraceReader.Read(trace).Requests.Count);
         Assert.Equal(0, values[$"preemptions, measured, {where}"]);
     }
@@ -254,7 +255,7 @@ public sealed class BenchCommandTests : IDisposable
         string workload = _folder.Write("mix.json", """{"requests": [[5, 9], [40, 3], [17, 30], [60, 1], [8, 8], [9, 12], [3, 3]]}""");
         CliResult result = CliProcess.Run(
             "bench", "batching", "--model-config", Tiny, "--workload", workload, "--static-rows", "3", "--static-requests", "0", "--batch", "", "--max-num-seqs", "8",
-            "--kv-cache-memory-bytes", "2M", "--threads", "1", "--json", JsonFile);
+            "--kv-cache-memory-bytes", "8M", "--threads", "1", "--json", JsonFile);
         Assert.Equal("", result.Error);
         const string where = "qwen3, mix, 7 requests";
         BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
@@ -266,6 +267,7 @@ public sealed class BenchCommandTests : IDisposable
                 $"continuous over static batching, 3 rows, {where}",
             ],
             report.Entries.Select(entry => entry.Name));
+        // Rows are no longer than the model's context: more than three of them would fit.
         Assert.Equal(3, report.Entries[1].Value);
         Assert.DoesNotContain("requests at a time", result.Output, StringComparison.Ordinal);
     }
