@@ -3,10 +3,11 @@
 #   run.sh [correct]   the parity tests, each CUDA operation against the CPU's; the C# tests too where they were packed
 #   run.sh sanitize    the parity tests on their smaller shapes under compute-sanitizer: memcheck, racecheck, initcheck
 #   run.sh bench       `vllm-native bench` with kernels, latency and throughput, then tests/gpu/peers.py where torch is; needs .NET
-#   run.sh serving     `vllm-native bench` with batching, prefix and interference; needs .NET
+#   run.sh serving     `vllm-native bench` with batching, prefix, interference, preemption, defragment, simulation; needs .NET
 #   run.sh micro       the native micro-benchmarks
 # Options: --prebuilt FOLDER (.gpu). Environment: VN_GPU_SECONDS (460), VN_GPU_FILTER (a GoogleTest filter),
-# VN_GPU_TOOLS (of sanitize), VN_GPU_BENCH (of bench and serving: which of their programs, as "kernels latency").
+# VN_GPU_TOOLS (of sanitize), VN_GPU_BENCH (of bench and serving: which of their programs, as "kernels latency"; of serving also
+# static-len and sweep, which take a minute and a half each and are left out otherwise).
 # Writes PART.json into $OUT, or tests/gpu/results/<gpu>/ where OUT is unset, and gpu-PART.log into $OUT or build/; bench also a
 # report of figures for each of its programs, from which `./build.sh bench report --gpu-results` makes README's table.
 # Last line: N passed, N failed, N skipped (of bench and micro: programs).
@@ -236,16 +237,28 @@ bench() {
 }
 
 serving() {
-  local wanted=" ${VN_GPU_BENCH:-batching prefix interference} "
+  local wanted=" ${VN_GPU_BENCH:-static-rows prefix interference preemption defragment simulation} "
   find_managed || die "serving needs .NET here, or what pack.sh --dotnet packed"
-  local tool=("$dotnet" exec "$managed/vllm-native.dll" bench) targets=(--device cuda --targets tests/gpu/targets.json) model=llama-3.1-8b
-  local config=(--model-config "tests/assets/configs/$model.json" --dtype bfloat16)
-  [[ $wanted != *' batching '* ]] ||
-    measure "batching $model" 240 "${tool[@]}" batching "${config[@]}" "${targets[@]}" --workload tests/assets/workloads/chat-1000.json \
-      --num-prompts 600 --json "$results/batching-$model.json" --plot "$results/batching-$model.svg"
-  [[ $wanted != *' prefix '* ]] || measure "prefix $model" 60 "${tool[@]}" prefix "${config[@]}" "${targets[@]}" --json "$results/prefix-$model.json"
-  [[ $wanted != *' interference '* ]] ||
-    measure "interference $model" 120 "${tool[@]}" interference "${config[@]}" "${targets[@]}" --json "$results/interference-$model.json"
+  local tool=("$dotnet" exec "$managed/vllm-native.dll" bench) model=llama-3.1-8b
+  local chat=(--workload tests/assets/workloads/chat-1000.json)
+  # serve PIECE FILE KIND OPTIONS...: a piece, if it is wanted.
+  serve() {
+    local piece=$1 file=$2 kind=$3
+    shift 3
+    [[ $wanted != *" $piece "* ]] ||
+      measure "$piece $model" 150 "${tool[@]}" "$kind" --model-config "tests/assets/configs/$model.json" --dtype bfloat16 --device cuda \
+        --targets tests/gpu/targets.json "$@" --json "$results/$file-$model.json"
+  }
+  # Equal KV bytes: all requests in 204 rows; whole batches of rows of 8192 tokens; small batches.
+  serve static-rows batching-rows batching "${chat[@]}" --static-rows 204 --static-requests 0 --batch ''
+  serve static-len batching-len batching "${chat[@]}" --num-prompts 540 --static-rows 0 --static-requests 540 --batch ''
+  serve sweep batching batching "${chat[@]}" --num-prompts 96 --static-rows 0 --static-requests 0 --batch 1,4,16,32 --plot "$results/batching-$model.svg"
+  serve prefix prefix prefix
+  serve interference interference interference
+  serve preemption preemption preemption "${chat[@]}" --num-prompts 300
+  serve defragment defragment defragment
+  serve simulation simulation simulation "${chat[@]}" --num-prompts 600
+  serve simulation simulation-rate simulation "${chat[@]}" --num-prompts 600 --request-rate 20
 }
 
 micro() {

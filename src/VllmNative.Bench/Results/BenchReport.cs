@@ -17,7 +17,7 @@ internal sealed record BenchReport
 
     public required string Schema { get; init; }
 
-    /// <summary>kernels, latency, throughput, batching, prefix, interference or peers.</summary>
+    /// <summary>The name of the bench command, or peers.</summary>
     public required string Kind { get; init; }
 
     /// <summary>The maker's name of the device.</summary>

@@ -6,7 +6,7 @@ namespace VllmNative.Bench.Results;
 /// <summary>README's table of GPU figures: the headlines of all reports below a folder, a table for each device.</summary>
 internal static class GpuTable
 {
-    private static readonly string[] Kinds = ["kernels", "latency", "throughput", "batching", "prefix", "interference", "peers"];
+    private static readonly string[] Kinds = ["kernels", "latency", "throughput", "batching", "prefix", "interference", "preemption", "defragment", "simulation", "peers"];
 
     internal static MarkedSection Section { get; } = new("gpu");
 

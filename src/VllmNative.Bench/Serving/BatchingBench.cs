@@ -7,74 +7,82 @@ namespace VllmNative.Bench.Serving;
 
 /// <summary>
 /// Continuous against static batching of a workload, on engines with KV caches of the same size, one after the other. Static rows
-/// reserve what any request might need, or what the workload's longest does.
+/// reserve what any request might need, or what the workload's longest does, or the cache is divided among a given number of rows.
 /// </summary>
-internal static class BatchingBench
+internal sealed class BatchingBench
 {
     // Of each batch size, so that several batches follow each other.
     private const int SweepRequestsPerRow = 3;
     private const int LeastSweepRequests = 4;
 
+    private readonly BenchRun _run;
+    private readonly EngineOptions _sameCache;
+
+    private BatchingBench(BenchRun run, EngineOptions sameCache) => (_run, _sameCache) = (run, sameCache);
+
     /// <param name="settings">What to measure.</param>
-    /// <param name="command">The command line, for the report.</param>
-    /// <param name="show">Gets each entry as soon as it is there.</param>
-    internal static (BenchReport Report, BatchSweep Sweep) Run(BatchingSettings settings, string command, Action<BenchEntry> show)
+    /// <param name="run">Gets the figures.</param>
+    internal static (BenchReport Report, BatchSweep Sweep) Run(BatchingSettings settings, BenchRun run)
     {
         (ModelConfig config, string model) = ServingContext.Describe(settings.Engine);
-        settings.Validate(config);
-        List<BenchEntry> entries = [];
-        void Add(BenchEntry entry)
-        {
-            entries.Add(entry);
-            show(entry);
-        }
-
+        settings.ValidateFor(config);
         int reserved = settings.StaticModelLenOf(config);
         Workload all = settings.Workload;
         Workload few = all.Take(settings.StaticRequests);
         string whereAll = $"{model}, {all.Name}, {all.Requests.Count} requests";
         string whereFew = $"{model}, {all.Name}, first {few.Requests.Count} requests";
-        // Prompts are repeated here: whoever had them cached would not compute them.
-        EngineOptions options = settings.Engine with { EnablePrefixCaching = false, Scheduler = EngineOptions.ContinuousScheduler, MaxModelLen = reserved };
+        EngineOptions options = settings.EngineOptionsFor() with { MaxModelLen = reserved };
         WorkloadRun continuousAll;
-        WorkloadRun continuousFew;
+        WorkloadRun? continuousFew = null;
         BatchSweep sweep;
-        EngineOptions sameCache;
+        MemoryStats memory;
         DeviceDescription device;
+        int mostRows;
         using (ServingContext context = ServingContext.Open(options))
         {
-            device = context.Engine.Capabilities.Device;
-            MemoryStats memory = context.Llm.Memory;
-            sameCache = options with { Scheduler = EngineOptions.StaticScheduler, KvCacheMemoryBytes = (memory.TotalBlocks + 1) * memory.BlockBytes, NumBlocksOverride = null };
+            (device, memory, mostRows) = (context.Engine.Capabilities.Device, context.Llm.Memory, context.Engine.Capabilities.MaxNumSeqs);
             WorkloadRun.WarmUp(context, all);
             continuousAll = WorkloadRun.AllAtOnce(context, all);
-            Add(BenchEntry.Of($"output tokens a second, continuous batching, {whereAll}", continuousAll.OutputTokensPerSecond, "tok/s", Better.Higher).AsHeadline());
-            continuousFew = WorkloadRun.AllAtOnce(context, few);
-            Add(BenchEntry.Of($"output tokens a second, continuous batching, {whereFew}", continuousFew.OutputTokensPerSecond, "tok/s", Better.Higher));
+            run.Add(BenchEntry.Of($"output tokens a second, continuous batching, {whereAll}", continuousAll.OutputTokensPerSecond, "tok/s", Better.Higher).AsHeadline());
+            if (few.Requests.Count > 0)
+            {
+                continuousFew = few.Requests.Count == all.Requests.Count ? continuousAll : WorkloadRun.AllAtOnce(context, few);
+                run.Add(BenchEntry.Of($"output tokens a second, continuous batching, {whereFew}", continuousFew.OutputTokensPerSecond, "tok/s", Better.Higher));
+            }
+
             sweep = new BatchSweep(model, all.Name, [.. settings.Batches.Select(batch => PointOf(context, all, batch))]);
         }
 
-        Static(all.LongestRequest, all, continuousAll, "rows for the longest request", whereAll);
-        Static(reserved, few, continuousFew, $"rows of {reserved} tokens", whereFew);
-        foreach (BenchEntry entry in sweep.Entries())
+        var bench = new BatchingBench(run, options with { Scheduler = EngineOptions.StaticScheduler, KvCacheMemoryBytes = (memory.TotalBlocks + 1) * memory.BlockBytes, NumBlocksOverride = null });
+        if (settings.StaticRows is not { } rows)
         {
-            Add(entry);
+            bench.Static(all.LongestRequest, mostRows, all, continuousAll, "rows for the longest request", whereAll);
+        }
+        else if (rows > 0)
+        {
+            bench.Static(Math.Min(settings.RowTokensOf(rows, memory), config.MaxPositionEmbeddings), rows, all, continuousAll, $"{rows} rows", whereAll);
         }
 
-        return (Provenance.Report("batching", device, command, entries), sweep);
-
-        void Static(int rowTokens, Workload workload, WorkloadRun continuous, string rows, string where)
+        if (continuousFew is not null)
         {
-            using ServingContext context = ServingContext.Open(sameCache with { MaxModelLen = rowTokens });
-            MemoryStats memory = context.Llm.Memory;
-            int rowBlocks = (rowTokens + memory.BlockSize - 1) / memory.BlockSize;
-            Add(BenchEntry.Of($"static batching, {rows}, rows that fit, {where}", Math.Min(memory.TotalBlocks / rowBlocks, context.Engine.Capabilities.MaxNumSeqs), "rows", Better.Higher));
-            WorkloadRun.WarmUp(context, workload);
-            WorkloadRun run = WorkloadRun.AllWaiting(context, workload);
-            Add(BenchEntry.Of($"output tokens a second, static batching, {rows}, {where}", run.OutputTokensPerSecond, "tok/s", Better.Higher).AsHeadline());
-            double ratio = continuous.OutputTokensPerSecond / run.OutputTokensPerSecond;
-            Add(BenchEntry.Of($"continuous over static batching, {rows}, {where}", ratio, "x", Better.Higher).AsHeadline());
+            bench.Static(reserved, mostRows, few, continuousFew, $"rows of {reserved} tokens", whereFew);
         }
+
+        run.AddAll(sweep.Entries());
+        return (run.Report(device), sweep);
+    }
+
+    private void Static(int rowTokens, int mostRows, Workload workload, WorkloadRun continuous, string rows, string where)
+    {
+        using ServingContext context = ServingContext.Open(_sameCache with { MaxModelLen = rowTokens, MaxNumSeqs = mostRows });
+        MemoryStats memory = context.Llm.Memory;
+        int rowBlocks = (rowTokens + memory.BlockSize - 1) / memory.BlockSize;
+        _run.Add(BenchEntry.Of($"static batching, {rows}, rows that fit, {where}", Math.Min(memory.TotalBlocks / rowBlocks, mostRows), "rows", Better.Higher));
+        WorkloadRun.WarmUp(context, workload);
+        WorkloadRun run = WorkloadRun.AllWaiting(context, workload);
+        _run.Add(BenchEntry.Of($"output tokens a second, static batching, {rows}, {where}", run.OutputTokensPerSecond, "tok/s", Better.Higher).AsHeadline());
+        double ratio = continuous.OutputTokensPerSecond / run.OutputTokensPerSecond;
+        _run.Add(BenchEntry.Of($"continuous over static batching, {rows}, {where}", ratio, "x", Better.Higher).AsHeadline());
     }
 
     // On one engine: with so few rows reservations do not matter, only who waits for whom.

@@ -4,25 +4,48 @@ using VllmNative.Requests;
 
 namespace VllmNative.Bench.Serving;
 
-/// <summary>Requests that decode until they are told to stop, and when their readers got each token.</summary>
+/// <summary>Requests that decode side by side, and when their readers got each token.</summary>
 internal sealed class DecodeStreams : IAsyncDisposable
 {
     private readonly long[][] _arrivals;
     private readonly int[] _counts;
     private readonly Task[] _readers;
     private readonly CancellationTokenSource _stop;
+    private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _notBegun;
 
     /// <summary>Starts them.</summary>
     /// <param name="engine">The engine.</param>
     /// <param name="prompts">One for each.</param>
-    /// <param name="tokens">Most tokens of each.</param>
+    /// <param name="tokens">That each generates.</param>
     /// <param name="cancellation">Ends them too.</param>
     internal DecodeStreams(AsyncLlmEngine engine, IReadOnlyList<Prompt> prompts, int tokens, CancellationToken cancellation)
     {
         _stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         _arrivals = [.. prompts.Select(_ => new long[tokens])];
         _counts = new int[prompts.Count];
+        _notBegun = prompts.Count;
         _readers = [.. prompts.Select((prompt, stream) => Task.Run(() => ReadAsync(engine, prompt, tokens, stream)))];
+    }
+
+    /// <summary>When the first of them had its last token; after <see cref="EndAsync"/>.</summary>
+    internal long FirstEnd => _arrivals.Min(arrivals => arrivals[^1]);
+
+    /// <summary>When the last of them had its last token; after <see cref="EndAsync"/>.</summary>
+    internal long LastEnd => _arrivals.Max(arrivals => arrivals[^1]);
+
+    /// <summary>Waits until each of them has its first token.</summary>
+    /// <exception cref="VllmException">One of them has failed.</exception>
+    internal async Task BegunAsync()
+    {
+        List<Task> watched = [_begun.Task, .. _readers];
+        while (!_begun.Task.IsCompleted)
+        {
+            // Who is done early does not keep the others from beginning; a failure is thrown here.
+            Task first = await Task.WhenAny(watched).ConfigureAwait(false);
+            await first.ConfigureAwait(false);
+            watched.Remove(first);
+        }
     }
 
     /// <summary>Waits until each of them has so many more tokens than now.</summary>
@@ -32,49 +55,37 @@ internal sealed class DecodeStreams : IAsyncDisposable
         int[] goals = [.. Enumerable.Range(0, _counts.Length).Select(stream => Volatile.Read(ref _counts[stream]) + tokens)];
         while (Enumerable.Range(0, goals.Length).Any(stream => Volatile.Read(ref _counts[stream]) < goals[stream]))
         {
-            RequireRunning();
+            if (Array.Find(_readers, reader => reader.IsCompleted) is { } ended)
+            {
+                await ended.ConfigureAwait(false);
+                throw new VllmException($"a decoding request has ended after its {_arrivals[0].Length} tokens, before the others were so far");
+            }
+
             await Task.Delay(1, _stop.Token).ConfigureAwait(false);
         }
     }
 
-    /// <exception cref="VllmException">One of them has ended.</exception>
-    internal void RequireRunning()
-    {
-        if (Array.Find(_readers, reader => reader.IsCompleted) is not { } ended)
-        {
-            return;
-        }
-
-        if (ended.IsFaulted)
-        {
-            throw new VllmException($"a decoding request failed: {ended.Exception!.InnerException!.Message}", ended.Exception);
-        }
-
-        throw new VllmException($"a decoding request has ended after its {_arrivals[0].Length} tokens, before the prompts were done; give more with --output, or fewer --prompts");
-    }
+    /// <summary>Waits until all have all their tokens.</summary>
+    /// <exception cref="VllmException">One of them has failed.</exception>
+    internal Task EndAsync() => Task.WhenAll(_readers);
 
     /// <summary>
-    /// Pauses in milliseconds between what a stream's reader got and what it got next, as far as they ended in the window of timestamps;
-    /// tokens that reached it together have no pause between them.
+    /// Pauses in milliseconds between what a stream's reader got and what it got next, as far as they lie in the window of timestamps at
+    /// least in part; tokens that reached it together have no pause between them. After <see cref="EndAsync"/>.
     /// </summary>
     internal IEnumerable<double> PausesBetween(long from, long to)
     {
-        for (int stream = 0; stream < _arrivals.Length; stream++)
+        foreach (long[] arrivals in _arrivals)
         {
-            int count = Volatile.Read(ref _counts[stream]);
-            for (int i = 1; i < count; i++)
+            for (int i = 1; i < arrivals.Length; i++)
             {
-                if (_arrivals[stream][i] > _arrivals[stream][i - 1] && IsWithin(_arrivals[stream][i], from, to))
+                if (arrivals[i] > arrivals[i - 1] && arrivals[i] > from && arrivals[i - 1] < to)
                 {
-                    yield return TimeProvider.System.GetElapsedTime(_arrivals[stream][i - 1], _arrivals[stream][i]).TotalMilliseconds;
+                    yield return TimeProvider.System.GetElapsedTime(arrivals[i - 1], arrivals[i]).TotalMilliseconds;
                 }
             }
         }
     }
-
-    /// <summary>Tokens of all streams in the window of timestamps.</summary>
-    internal int TokensBetween(long from, long to) =>
-        Enumerable.Range(0, _arrivals.Length).Sum(stream => _arrivals[stream].Take(Volatile.Read(ref _counts[stream])).Count(arrival => IsWithin(arrival, from, to)));
 
     public async ValueTask DisposeAsync()
     {
@@ -84,8 +95,6 @@ internal sealed class DecodeStreams : IAsyncDisposable
         _stop.Dispose();
     }
 
-    private static bool IsWithin(long time, long from, long to) => time > from && time <= to;
-
     private async Task ReadAsync(AsyncLlmEngine engine, Prompt prompt, int tokens, int stream)
     {
         await foreach (RequestOutput output in engine.GenerateAsync(prompt, TokenArrivals.ParametersFor(tokens), cancellationToken: _stop.Token).ConfigureAwait(false))
@@ -93,11 +102,16 @@ internal sealed class DecodeStreams : IAsyncDisposable
             long now = TimeProvider.System.GetTimestamp();
             if (output.Error is { } error)
             {
-                throw new VllmException(error);
+                throw new VllmException($"a decoding request failed: {error}");
             }
 
             // A reader that comes late finds several tokens at once: they have reached it together.
             int count = output.Outputs[0].TokenIds.Count;
+            if (_counts[stream] == 0 && count > 0 && Interlocked.Decrement(ref _notBegun) == 0)
+            {
+                _begun.SetResult();
+            }
+
             _arrivals[stream].AsSpan(_counts[stream], count - _counts[stream]).Fill(now);
             Volatile.Write(ref _counts[stream], count);
         }

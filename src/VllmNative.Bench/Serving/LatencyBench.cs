@@ -15,28 +15,21 @@ internal sealed class LatencyBench
 
     private readonly LatencySettings _settings;
     private readonly ServingContext _context;
-    private readonly Action<BenchEntry> _show;
+    private readonly BenchRun _run;
     private readonly CancellationToken _cancellation;
-    private readonly List<BenchEntry> _entries;
     private int _prompts;
 
-    private LatencyBench(LatencySettings settings, ServingContext context, List<BenchEntry> entries, Action<BenchEntry> show, CancellationToken cancellation)
-    {
-        (_settings, _context, _entries, _show, _cancellation) = (settings, context, entries, show, cancellation);
-    }
+    private LatencyBench(LatencySettings settings, ServingContext context, BenchRun run, CancellationToken cancellation) =>
+        (_settings, _context, _run, _cancellation) = (settings, context, run, cancellation);
 
     /// <param name="settings">What to measure.</param>
-    /// <param name="command">The command line, for the report.</param>
-    /// <param name="show">Gets each entry as soon as it is there.</param>
+    /// <param name="run">Gets the figures.</param>
     /// <param name="cancellation">Ends the run.</param>
-    internal static async Task<BenchReport> RunAsync(LatencySettings settings, string command, Action<BenchEntry> show, CancellationToken cancellation)
+    internal static async Task<BenchReport> RunAsync(LatencySettings settings, BenchRun run, CancellationToken cancellation)
     {
-        settings.Validate();
-        List<BenchEntry> entries = [];
-        using var context = ServingContext.Create(settings.EngineOptionsFor(), entries);
-        entries.ForEach(show);
-        await new LatencyBench(settings, context, entries, show, cancellation).MeasureAsync().ConfigureAwait(false);
-        return Provenance.Report("latency", context.Engine.Capabilities.Device, command, entries);
+        using var context = ServingContext.Create(settings.EngineOptionsFor(), run);
+        await new LatencyBench(settings, context, run, cancellation).MeasureAsync().ConfigureAwait(false);
+        return run.Report(context.Engine.Capabilities.Device);
     }
 
     private async Task MeasureAsync()
@@ -66,14 +59,11 @@ internal sealed class LatencyBench
         }
 
         double floor = _context.Work.DecodeMilliseconds(batch, _settings.Context + (_settings.Output / 2.0));
-        Add(BenchEntry.Of($"TPOT, {where}", new Distribution(runs.Select(run => run.MillisecondsPerToken)), "ms", Better.Lower).Below(floor).AsHeadline());
+        _run.Add(BenchEntry.Of($"TPOT, {where}", new Distribution(runs.Select(run => run.MillisecondsPerToken)), "ms", Better.Lower).Below(floor).AsHeadline());
         var gaps = new Distribution(runs.SelectMany(run => run.InterTokenMilliseconds));
-        Add(BenchEntry.Of($"ITL p50, {where}", gaps, "ms", Better.Lower));
-        Add(BenchEntry.Of($"ITL p99, {where}", gaps.P99, "ms", Better.Lower));
-        foreach (BenchEntry cost in costs)
-        {
-            Add(cost);
-        }
+        _run.Add(BenchEntry.Of($"ITL p50, {where}", gaps, "ms", Better.Lower));
+        _run.Add(BenchEntry.Of($"ITL p99, {where}", gaps.P99, "ms", Better.Lower));
+        _run.AddAll(costs);
     }
 
     private async Task FirstTokenAsync(int tokens)
@@ -87,7 +77,7 @@ internal sealed class LatencyBench
 
         // The first one warms up.
         var samples = new Distribution(times.Skip(1));
-        Add(BenchEntry.Of($"TTFT, {_context.Model}, prompt {tokens}", samples, "ms", Better.Lower).Below(_context.Work.PrefillMilliseconds(tokens)).AsHeadline());
+        _run.Add(BenchEntry.Of($"TTFT, {_context.Model}, prompt {tokens}", samples, "ms", Better.Lower).Below(_context.Work.PrefillMilliseconds(tokens)).AsHeadline());
     }
 
     // Meters begin anew when the last row has its first token: from there on all decode.
@@ -119,11 +109,5 @@ internal sealed class LatencyBench
             throw new VllmException($"a batch of {batch} requests of {_settings.Context} + {_settings.Output} tokens needs {blocks} KV blocks, the cache has {memory.TotalBlocks}; " +
                 "give more with --kv-cache-memory-bytes, or a smaller --batch, --context or --output");
         }
-    }
-
-    private void Add(BenchEntry entry)
-    {
-        _entries.Add(entry);
-        _show(entry);
     }
 }

@@ -1,14 +1,10 @@
-using VllmNative.Diagnostics;
 using VllmNative.Engine;
 
 namespace VllmNative.Bench.Serving;
 
 /// <summary>What `bench latency` measures.</summary>
-internal sealed record LatencySettings
+internal sealed record LatencySettings : ServingSettings
 {
-    /// <summary>What to load; see <see cref="EngineOptionsFor"/> for what is filled in.</summary>
-    internal required EngineOptions Engine { get; init; }
-
     /// <summary>Rows that decode together.</summary>
     internal required IReadOnlyList<int> Batches { get; init; }
 
@@ -25,14 +21,16 @@ internal sealed record LatencySettings
     internal required int Repeats { get; init; }
 
     /// <summary>The engine's options, with room for the largest batch and the longest request where nothing else was said.</summary>
-    internal EngineOptions EngineOptionsFor() => Engine with
+    internal override EngineOptions EngineOptionsFor() => Engine with
     {
         MaxNumSeqs = Engine.MaxNumSeqs ?? Math.Max(Batches.DefaultIfEmpty(1).Max(), 1),
         MaxModelLen = Engine.MaxModelLen ?? Math.Max(Batches.Count > 0 ? Context + Output : 0, Prompts.DefaultIfEmpty(0).Max() + 1),
     };
 
-    /// <exception cref="VllmException">A value is out of range; the message names the option.</exception>
-    internal void Validate()
+    internal override string Describe() =>
+        $"batches of {string.Join(',', Batches)} with {Context} prompt and {Output} output tokens, prompts of {string.Join(',', Prompts)} tokens, each measured {Repeats} times";
+
+    internal override void Validate()
     {
         Check.Option(Batches.All(batch => batch >= 1), "--batch", string.Join(',', Batches), "1 or more each");
         Check.Option(Prompts.All(prompt => prompt >= 1), "--prompt", string.Join(',', Prompts), "1 or more each");

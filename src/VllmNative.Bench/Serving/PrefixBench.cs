@@ -14,38 +14,27 @@ internal sealed class PrefixBench
 
     private readonly PrefixSettings _settings;
     private readonly ServingContext _context;
-    private readonly Action<BenchEntry> _add;
+    private readonly BenchRun _run;
     private readonly CancellationToken _cancellation;
     private readonly string _where;
     private int _suffixes;
 
-    private PrefixBench(PrefixSettings settings, ServingContext context, Action<BenchEntry> add, CancellationToken cancellation)
+    private PrefixBench(PrefixSettings settings, ServingContext context, BenchRun run, CancellationToken cancellation)
     {
-        (_settings, _context, _add, _cancellation) = (settings, context, add, cancellation);
+        (_settings, _context, _run, _cancellation) = (settings, context, run, cancellation);
         _where = $"{context.Model}, {settings.Requests} prompts of {settings.PrefixTokens} common and {settings.SuffixTokens} own tokens";
     }
 
     /// <param name="settings">What to measure.</param>
-    /// <param name="command">The command line, for the report.</param>
-    /// <param name="show">Gets each entry as soon as it is there.</param>
+    /// <param name="run">Gets the figures.</param>
     /// <param name="cancellation">Ends the run.</param>
-    internal static async Task<BenchReport> RunAsync(PrefixSettings settings, string command, Action<BenchEntry> show, CancellationToken cancellation)
+    internal static async Task<BenchReport> RunAsync(PrefixSettings settings, BenchRun run, CancellationToken cancellation)
     {
-        settings.Validate();
-        List<BenchEntry> entries = [];
         using ServingContext context = ServingContext.Open(settings.EngineOptionsFor());
-        var bench = new PrefixBench(
-            settings,
-            context,
-            entry =>
-            {
-                entries.Add(entry);
-                show(entry);
-            },
-            cancellation);
+        var bench = new PrefixBench(settings, context, run, cancellation);
         await bench.CompareAsync("one at a time", bench.OneByOneAsync).ConfigureAwait(false);
         await bench.CompareAsync("all at once", bench.AllAtOnceAsync).ConfigureAwait(false);
-        return Provenance.Report("prefix", context.Engine.Capabilities.Device, command, entries);
+        return run.Report(context.Engine.Capabilities.Device);
     }
 
     private async Task CompareAsync(string how, Func<RequestScheduling, Task<double[]>> firstTokens)
@@ -60,15 +49,15 @@ internal sealed class PrefixBench
         MemoryStats after = _context.Engine.Memory;
         Times($"without prefix cache, {how}", without);
         Times($"with prefix cache, {how}", with);
-        _add(BenchEntry.Of($"TTFT without over with prefix cache, {how}, {_where}", without.Median / with.Median, "x", Better.Higher).AsHeadline());
+        _run.Add(BenchEntry.Of($"TTFT without over with prefix cache, {how}, {_where}", without.Median / with.Median, "x", Better.Higher).AsHeadline());
         double hits = (double)(after.PrefixCacheHits - before.PrefixCacheHits) / (after.PrefixCacheQueries - before.PrefixCacheQueries);
-        _add(BenchEntry.Of($"prefix cache hits, {how}, {_where}", 100 * hits, "% of tokens", Better.Higher));
+        _run.Add(BenchEntry.Of($"prefix cache hits, {how}, {_where}", 100 * hits, "% of tokens", Better.Higher));
     }
 
     private void Times(string what, Distribution times)
     {
-        _add(BenchEntry.Of($"TTFT {what}, {_where}", times, "ms", Better.Lower).AsHeadline());
-        _add(BenchEntry.Of($"TTFT p90 {what}, {_where}", times.Percentile(90), "ms", Better.Lower));
+        _run.Add(BenchEntry.Of($"TTFT {what}, {_where}", times, "ms", Better.Lower).AsHeadline());
+        _run.Add(BenchEntry.Of($"TTFT p90 {what}, {_where}", times.Percentile(90), "ms", Better.Lower));
     }
 
     private async Task<double[]> OneByOneAsync(RequestScheduling scheduling)

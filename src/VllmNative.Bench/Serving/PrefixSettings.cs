@@ -1,14 +1,10 @@
-using VllmNative.Diagnostics;
 using VllmNative.Engine;
 
 namespace VllmNative.Bench.Serving;
 
 /// <summary>What `bench prefix` measures.</summary>
-internal sealed record PrefixSettings
+internal sealed record PrefixSettings : ServingSettings
 {
-    /// <summary>What to load; see <see cref="EngineOptionsFor"/> for what is filled in.</summary>
-    internal required EngineOptions Engine { get; init; }
-
     internal required int Requests { get; init; }
 
     /// <summary>Tokens with which every prompt begins.</summary>
@@ -17,10 +13,12 @@ internal sealed record PrefixSettings
     /// <summary>Tokens that each prompt has of its own behind them.</summary>
     internal required int SuffixTokens { get; init; }
 
-    internal EngineOptions EngineOptionsFor() => Engine with { EnablePrefixCaching = true, MaxModelLen = Engine.MaxModelLen ?? PrefixTokens + SuffixTokens + 1 };
+    internal override EngineOptions EngineOptionsFor() => Engine with { EnablePrefixCaching = true, MaxModelLen = Engine.MaxModelLen ?? PrefixTokens + SuffixTokens + 1 };
 
-    /// <exception cref="VllmException">A value is out of range; the message names the option.</exception>
-    internal void Validate()
+    internal override string Describe() =>
+        $"{Requests} prompts of {PrefixTokens} common and {SuffixTokens} own tokens, one at a time and all at once, each without the prefix cache and with it";
+
+    internal override void Validate()
     {
         Check.Option(Requests >= 1, "--num-prompts", Requests, "1 or more");
         Check.Option(PrefixTokens >= 1, "--prefix-len", PrefixTokens, "1 or more");

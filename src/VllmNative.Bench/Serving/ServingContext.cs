@@ -36,22 +36,20 @@ internal sealed class ServingContext : IDisposable
 
     /// <summary>Measures the device's ceilings, then loads the engine.</summary>
     /// <param name="options">What to load.</param>
-    /// <param name="entries">Gets the ceilings and where the memory went.</param>
-    internal static ServingContext Create(EngineOptions options, ICollection<BenchEntry> entries)
+    /// <param name="run">Gets the ceilings and where the memory went.</param>
+    internal static ServingContext Create(EngineOptions options, BenchRun run)
     {
         (ModelConfig config, string name) = Describe(options);
         DeviceCeilings ceilings;
+        List<BenchEntry> measured = [];
         using (Device device = Device.Create(options.Device, options.DeviceOrdinal, options.Threads))
         {
-            ceilings = DeviceCeilings.Measure(device, DeviceCeilings.PlanOf(device), entries);
+            ceilings = DeviceCeilings.Measure(device, DeviceCeilings.PlanOf(device), measured);
         }
 
+        run.AddAll(measured);
         ServingContext context = Load(options, config, ceilings, name);
-        foreach (BenchEntry entry in MemoryOf(context.Engine.Capabilities.Memory, name))
-        {
-            entries.Add(entry);
-        }
-
+        run.AddAll(MemoryOf(context.Engine.Capabilities.Memory, name));
         return context;
     }
 

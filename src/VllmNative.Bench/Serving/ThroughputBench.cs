@@ -11,23 +11,20 @@ internal static class ThroughputBench
     // vLLM's usual limit of a server, for what contiguous rows would waste.
     private const int ContiguousRow = 8192;
 
-    /// <param name="options">What to load; the context is the workload's longest request where nothing else was said.</param>
-    /// <param name="workload">The requests.</param>
-    /// <param name="command">The command line, for the report.</param>
-    /// <param name="show">Gets each entry as soon as it is there.</param>
-    internal static BenchReport Run(EngineOptions options, Workload workload, string command, Action<BenchEntry> show)
+    /// <param name="settings">What to measure.</param>
+    /// <param name="results">Gets the figures.</param>
+    internal static BenchReport Run(ThroughputSettings settings, BenchRun results)
     {
-        List<BenchEntry> entries = [];
-        using var context = ServingContext.Create(options with { MaxModelLen = options.MaxModelLen ?? workload.LongestRequest }, entries);
+        Workload workload = settings.Workload;
+        using var context = ServingContext.Create(settings.EngineOptionsFor(), results);
         WorkloadRun.WarmUp(context, workload);
         context.Meters.Reset();
         WorkloadRun run = WorkloadRun.AllAtOnce(context, workload);
         string where = $"{context.Model}, {workload.Name}, {workload.Requests.Count} requests, {context.Engine.Capabilities.MaxNumSeqs} at a time";
-        entries.AddRange(Entries(context, workload, run, where));
-        entries.AddRange(Waste(context, workload, where));
-        entries.AddRange(context.StepCosts(where).Select(entry => entry.AsHeadline(false)));
-        entries.ForEach(show);
-        return Provenance.Report("throughput", context.Engine.Capabilities.Device, command, entries);
+        results.AddAll(Entries(context, workload, run, where));
+        results.AddAll(Waste(context, workload, where));
+        results.AddAll(context.StepCosts(where).Select(entry => entry.AsHeadline(false)));
+        return results.Report(context.Engine.Capabilities.Device);
     }
 
     private static IEnumerable<BenchEntry> Entries(

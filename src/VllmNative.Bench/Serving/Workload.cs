@@ -14,6 +14,9 @@ internal sealed record Workload(string Name, IReadOnlyList<(int Prompt, int Outp
 
     internal int LongestRequest => Requests.Max(request => request.Prompt + request.Output);
 
+    /// <summary>Its sizes, for people.</summary>
+    internal string Describe() => $"{Requests.Count} requests of {Name} with {PromptTokens} prompt and {OutputTokens} output tokens";
+
     /// <exception cref="VllmException">The file is not such an object; the message names file and entry.</exception>
     internal static Workload Load(string file)
     {

@@ -9,6 +9,7 @@ internal sealed record WorkloadRun
     private const int WarmUpRequests = 32;
     private const int WarmUpTokens = 8;
     private const int GateTokens = 32;
+    private const int ArrivalSeed = 1;
 
     /// <summary>Of each request, in the workload's order.</summary>
     internal required IReadOnlyList<RequestOutput> Outputs { get; init; }
@@ -26,18 +27,16 @@ internal sealed record WorkloadRun
     internal double OutputTokensPerSecond => OutputTokens / Seconds;
 
     /// <summary>The first requests, briefly, so that nothing happens for the first time when it is measured; leaves no cached prefix.</summary>
-    internal static void WarmUp(ServingContext context, Workload workload)
+    /// <returns>How many they were.</returns>
+    internal static int WarmUp(ServingContext context, Workload workload)
     {
-        AllAtOnce(context, workload.Take(WarmUpRequests).Shorten(WarmUpTokens));
+        int count = AllAtOnce(context, workload.Take(WarmUpRequests).Shorten(WarmUpTokens)).Outputs.Count;
         context.Engine.ResetPrefixCache();
+        return count;
     }
 
     /// <summary>Hands in all requests at once: the engine's scheduler says who runs.</summary>
-    internal static WorkloadRun AllAtOnce(ServingContext context, Workload workload)
-    {
-        (Prompt Prompt, SamplingParams Parameters)[] requests = Requests(context, workload);
-        return Measure(context, workload, () => context.Llm.Generate([.. requests.Select(request => request.Prompt)], [.. requests.Select(request => request.Parameters)]));
-    }
+    internal static WorkloadRun AllAtOnce(ServingContext context, Workload workload) => Measure(context, workload, requests => Generate(context, requests));
 
     /// <summary>
     /// Hands in all requests at once to an engine with the static scheduler while another one keeps it busy: a batch is filled from those
@@ -60,20 +59,43 @@ internal sealed record WorkloadRun
     }
 
     /// <summary>Hands in so many requests, and the next so many when the last of them has ended: a static batch, whatever the scheduler.</summary>
-    internal static WorkloadRun InBatches(ServingContext context, Workload workload, int batch)
-    {
-        (Prompt Prompt, SamplingParams Parameters)[] requests = Requests(context, workload);
-        return Measure(context, workload, () =>
-        [
-            .. requests.Chunk(batch).SelectMany(part => context.Llm.Generate([.. part.Select(request => request.Prompt)], [.. part.Select(request => request.Parameters)])),
-        ]);
-    }
+    internal static WorkloadRun InBatches(ServingContext context, Workload workload, int batch) =>
+        Measure(context, workload, requests => [.. requests.Chunk(batch).SelectMany(part => Generate(context, part))]);
 
     /// <summary>Keeps so many requests in the engine: the next comes when one has ended.</summary>
-    internal static WorkloadRun OneForOne(ServingContext context, Workload workload, int batch)
+    internal static WorkloadRun OneForOne(ServingContext context, Workload workload, int batch) =>
+        Measure(context, workload, requests => OneForOneAsync(context, requests, batch).GetAwaiter().GetResult());
+
+    /// <summary>Hands in one request after the other, at random moments, the same in every run, that come so often a second in the mean.</summary>
+    internal static WorkloadRun Arriving(ServingContext context, Workload workload, double perSecond) =>
+        Measure(context, workload, requests => ArrivingAsync(context, requests, perSecond).GetAwaiter().GetResult());
+
+    private static async Task<RequestOutput[]> ArrivingAsync(ServingContext context, (Prompt Prompt, SamplingParams Parameters)[] requests, double perSecond)
     {
-        (Prompt Prompt, SamplingParams Parameters)[] requests = Requests(context, workload);
-        return Measure(context, workload, () => OneForOneAsync(context, requests, batch).GetAwaiter().GetResult());
+        var random = new Random(ArrivalSeed);
+        long start = TimeProvider.System.GetTimestamp();
+        double arrival = 0;
+        List<Task<RequestOutput>> running = [];
+        foreach ((Prompt prompt, SamplingParams parameters) in requests)
+        {
+            arrival -= Math.Log(1 - random.NextDouble()) / perSecond;
+            TimeSpan wait = TimeSpan.FromSeconds(arrival) - TimeProvider.System.GetElapsedTime(start);
+            await Task.Delay(wait > TimeSpan.Zero ? wait : TimeSpan.Zero).ConfigureAwait(false);
+            running.Add(Task.Run(() => ReadAsync(context, prompt, parameters)));
+        }
+
+        return await Task.WhenAll(running).ConfigureAwait(false);
+    }
+
+    private static async Task<RequestOutput> ReadAsync(ServingContext context, Prompt prompt, SamplingParams parameters)
+    {
+        RequestOutput? last = null;
+        await foreach (RequestOutput output in context.Engine.GenerateAsync(prompt, parameters).ConfigureAwait(false))
+        {
+            last = output;
+        }
+
+        return last!;
     }
 
     private static async Task<RequestOutput[]> OneForOneAsync(ServingContext context, (Prompt Prompt, SamplingParams Parameters)[] requests, int batch)
@@ -84,10 +106,7 @@ internal sealed record WorkloadRun
         {
             for (int i = Interlocked.Increment(ref next); i < requests.Length; i = Interlocked.Increment(ref next))
             {
-                await foreach (RequestOutput output in context.Engine.GenerateAsync(requests[i].Prompt, requests[i].Parameters).ConfigureAwait(false))
-                {
-                    outputs[i] = output;
-                }
+                outputs[i] = await ReadAsync(context, requests[i].Prompt, requests[i].Parameters).ConfigureAwait(false);
             }
         }
 
@@ -95,15 +114,17 @@ internal sealed record WorkloadRun
         return outputs;
     }
 
-    private static (Prompt Prompt, SamplingParams Parameters)[] Requests(ServingContext context, Workload workload) =>
-        [.. workload.Requests.Select((request, i) => (RandomPrompts.Create(i, request.Prompt, context.Config.VocabSize), TokenArrivals.ParametersFor(request.Output)))];
+    private static IReadOnlyList<RequestOutput> Generate(ServingContext context, (Prompt Prompt, SamplingParams Parameters)[] requests) =>
+        context.Llm.Generate([.. requests.Select(request => request.Prompt)], [.. requests.Select(request => request.Parameters)]);
 
-    private static WorkloadRun Measure(ServingContext context, Workload workload, Func<IReadOnlyList<RequestOutput>> run)
+    private static WorkloadRun Measure(ServingContext context, Workload workload, Func<(Prompt Prompt, SamplingParams Parameters)[], IReadOnlyList<RequestOutput>> run)
     {
+        (Prompt Prompt, SamplingParams Parameters)[] requests =
+            [.. workload.Requests.Select((request, i) => (RandomPrompts.Create(i, request.Prompt, context.Config.VocabSize), TokenArrivals.ParametersFor(request.Output)))];
         long preempted = context.Engine.Core.Preemptions;
         long swapped = context.Engine.Core.SwapOuts;
         long start = TimeProvider.System.GetTimestamp();
-        IReadOnlyList<RequestOutput> outputs = run();
+        IReadOnlyList<RequestOutput> outputs = run(requests);
         double seconds = TimeProvider.System.GetElapsedTime(start).TotalSeconds;
         for (int i = 0; i < outputs.Count; i++)
         {

@@ -10,11 +10,7 @@ internal sealed class WorkloadOptionSet
     private readonly Option<string> _file = new("--workload") { Description = "JSON file: {\"requests\": [[prompt tokens, output tokens], ...]}.", HelpName = "FILE", Required = true };
     private readonly Option<int?> _prompts = NumberOption.Integer("--num-prompts", "Only so many requests, the workload's first. Default: all.");
 
-    internal void AddTo(Command command)
-    {
-        command.Options.Add(_file);
-        command.Options.Add(_prompts);
-    }
+    internal IEnumerable<Option> Options => [_file, _prompts];
 
     internal Workload Load(ParseResult parsed)
     {

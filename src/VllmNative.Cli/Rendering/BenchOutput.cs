@@ -8,6 +8,9 @@ internal sealed class BenchOutput(string? jsonFile, Targets targets)
     /// <summary>The command line as it was given.</summary>
     internal string Command { get; } = string.Join(' ', ["vllm-native", .. Environment.GetCommandLineArgs().Skip(1)]);
 
+    /// <summary>A line that is no figure.</summary>
+    internal static void Say(string line) => Console.Out.WriteLine(line);
+
     internal void Show(BenchEntry entry) => Console.Out.WriteLine(Line(targets.Apply(entry)));
 
     internal void Write(BenchReport report)

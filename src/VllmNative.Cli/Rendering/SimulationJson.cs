@@ -7,6 +7,29 @@ namespace VllmNative.Cli.Rendering;
 /// <summary>A simulation for programs: one JSON object, times in seconds, shares 0..1.</summary>
 internal static class SimulationJson
 {
+    private static readonly (string Name, Func<ServingFigures, double> Value)[] Numbers =
+    [
+        ("requests", figures => figures.Requests),
+        ("output_tokens", figures => figures.OutputTokens),
+        ("seconds", figures => figures.Seconds),
+        ("requests_per_second", figures => figures.RequestsPerSecond),
+        ("output_tokens_per_second", figures => figures.OutputTokensPerSecond),
+        ("peak_kv_use", figures => figures.PeakKvUse),
+        ("mean_kv_use", figures => figures.MeanKvUse),
+        ("preemptions", figures => figures.Preemptions),
+        ("prefix_hit_tokens", figures => figures.PrefixHitTokens),
+        ("prefix_hit_rate", figures => figures.PrefixHitRate),
+        ("steps", figures => figures.Steps),
+    ];
+
+    private static readonly (string Name, Func<ServingFigures, Percentiles> Value)[] Latencies =
+    [
+        ("ttft", figures => figures.TimeToFirstToken),
+        ("itl", figures => figures.InterTokenLatency),
+        ("tpot", figures => figures.TimePerOutputToken),
+        ("end_to_end", figures => figures.EndToEnd),
+    ];
+
     internal static void Write(TextWriter output, SimulationReport report)
     {
         using var stream = new MemoryStream();
@@ -34,21 +57,16 @@ internal static class SimulationJson
     private static void Write(Utf8JsonWriter json, string name, ServingFigures figures)
     {
         json.WriteStartObject(name);
-        json.WriteNumber("requests", figures.Requests);
-        json.WriteNumber("output_tokens", figures.OutputTokens);
-        json.WriteNumber("seconds", figures.Seconds);
-        json.WriteNumber("requests_per_second", figures.RequestsPerSecond);
-        json.WriteNumber("output_tokens_per_second", figures.OutputTokensPerSecond);
-        Write(json, "ttft", figures.TimeToFirstToken);
-        Write(json, "itl", figures.InterTokenLatency);
-        Write(json, "tpot", figures.TimePerOutputToken);
-        Write(json, "end_to_end", figures.EndToEnd);
-        json.WriteNumber("peak_kv_use", figures.PeakKvUse);
-        json.WriteNumber("mean_kv_use", figures.MeanKvUse);
-        json.WriteNumber("preemptions", figures.Preemptions);
-        json.WriteNumber("prefix_hit_tokens", figures.PrefixHitTokens);
-        json.WriteNumber("prefix_hit_rate", figures.PrefixHitRate);
-        json.WriteNumber("steps", figures.Steps);
+        foreach ((string key, Func<ServingFigures, double> value) in Numbers)
+        {
+            json.WriteNumber(key, value(figures));
+        }
+
+        foreach ((string key, Func<ServingFigures, Percentiles> value) in Latencies)
+        {
+            Write(json, key, value(figures));
+        }
+
         json.WriteEndObject();
     }
 

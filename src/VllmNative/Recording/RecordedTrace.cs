@@ -15,4 +15,12 @@ internal sealed record RecordedTrace
     internal long DroppedSteps { get; init; }
 
     internal long DroppedRequests { get; init; }
+
+    /// <summary>Without the first requests, and without the steps before the others came.</summary>
+    internal RecordedTrace Skip(int requests)
+    {
+        RecordedRequest[] rest = [.. Requests.Skip(requests)];
+        double from = rest.Length > 0 ? rest[0].Arrived : double.PositiveInfinity;
+        return this with { Requests = rest, Steps = [.. Steps.Where(step => step.Submitted >= from)] };
+    }
 }

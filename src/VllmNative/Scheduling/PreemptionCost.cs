@@ -6,6 +6,9 @@ namespace VllmNative.Scheduling;
 /// <param name="chunkTokens">Most tokens that a step computes, at least 1.</param>
 internal sealed class PreemptionCost(StepTimeModel model, SwapBandwidth bandwidth, int chunkTokens)
 {
+    /// <summary>Whether it has seen enough steps to say what computing takes.</summary>
+    internal bool Ready => model.Ready;
+
     /// <summary>
     /// Whether the victim should be swapped. It is recomputed when host memory has no room, when that is cheaper, and while the
     /// model is not ready: recomputing needs nothing but the tokens.

@@ -29,6 +29,7 @@ internal sealed class Scheduler
     private readonly StepTimeModel? _model;
     private readonly LatencyTarget? _latency;
     private readonly SwapBandwidth _bandwidth;
+    private readonly PreemptionCost _cost;
 
     private readonly PinnedPrefixes _pins;
     private readonly Defragmenter _defragmenter;
@@ -54,8 +55,8 @@ internal sealed class Scheduler
         _model = setup.TargetInterTokenLatency is not null || (_swap is not null && setup.Preemption == PreemptionMode.Auto) ? new StepTimeModel() : null;
         _latency = setup.TargetInterTokenLatency is { } target ? new LatencyTarget(target, _model!) : null;
         _budget = new StepBudget(limits, _latency);
-        var cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
-        _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, cost, setup.BlockBytes, _events);
+        _cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
+        _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, _cost, setup.BlockBytes, _events);
         _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events);
         _pins = new PinnedPrefixes(cache.Pool);
         _defragmenter = new Defragmenter(cache.Pool, cache.Prefixes, limits.MaxTableUpdates / 2);
@@ -90,6 +91,12 @@ internal sealed class Scheduler
 
     /// <summary>How many of them went to the host instead of being dropped.</summary>
     internal long SwapOuts => _preemption.SwapOuts;
+
+    /// <summary>What swaps have taken so far; of another thread, only while nothing is swapped.</summary>
+    internal SwapBandwidth SwapBandwidth => _bandwidth;
+
+    /// <summary>What preemptions are taken to cost; of another thread, only while no step runs.</summary>
+    internal PreemptionCost PreemptionCost => _cost;
 
     /// <summary>Everything that holds blocks; for invariant checks.</summary>
     internal IEnumerable<Request> Owners =>

@@ -25,6 +25,15 @@ internal sealed class SwapBandwidth
         _assumed = assumedBytesPerSecond;
     }
 
+    /// <summary>What was assumed before the first transfer.</summary>
+    internal double AssumedBytesPerSecond => _assumed;
+
+    /// <summary>Of all transfers that were measured.</summary>
+    internal long TotalBytes { get; private set; }
+
+    /// <inheritdoc cref="TotalBytes"/>
+    internal double TotalSeconds { get; private set; }
+
     internal double BytesPerSecond => _seconds > 0 ? _bytes / _seconds : _assumed;
 
     /// <summary>A transfer ended, in either direction; one without bytes or without a sensible time is ignored.</summary>
@@ -35,6 +44,8 @@ internal sealed class SwapBandwidth
             return;
         }
 
+        TotalBytes += bytes;
+        TotalSeconds += seconds;
         _bytes = (_bytes * Forgetting) + bytes;
         _seconds = (_seconds * Forgetting) + seconds;
     }

@@ -17,6 +17,9 @@ public static class TraceSimulator
         return Run(TraceReader.Read(path), changes);
     }
 
+    /// <summary>Simulates a trace without its first requests, such as those that warmed up.</summary>
+    internal static SimulationReport Run(string path, SimulationOptions changes, int skippedRequests) => Run(TraceReader.Read(path).Skip(skippedRequests), changes);
+
     internal static SimulationReport Run(RecordedTrace trace, SimulationOptions changes)
     {
         TraceHeader changed = changes.Apply(trace.Header);

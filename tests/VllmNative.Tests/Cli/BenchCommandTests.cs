@@ -137,39 +137,139 @@ public sealed class BenchCommandTests : IDisposable
     [Fact]
     public void Interference_OfATinyModel()
     {
-        string config = _folder.Write("long.json", File.ReadAllText(Path.Combine(Tiny, "config.json")).Replace("\"max_position_embeddings\": 512", "\"max_position_embeddings\": 16384", StringComparison.Ordinal));
         CliResult result = CliProcess.Run(
-            "bench", "interference", "--model-config", config, "--streams", "2", "--context", "16", "--prompt-tokens", "300", "--prompts", "2", "--chunk", "64", "--steady-tokens", "30",
+            "bench", "interference", "--model-config", LongContext(), "--streams", "2", "--context", "16", "--output", "150", "--prompt-tokens", "300", "--prompts", "2", "--chunk", "64",
             "--target-factor", "3", "--threads", "1", "--json", JsonFile);
         Assert.Equal("", result.Error);
+        Assert.StartsWith("interference of long: 2 streams of 16 prompt and 150 output tokens: alone, then beside 2 prompts of 300 tokens ", result.Output, StringComparison.Ordinal);
         BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
         Assert.Equal("interference", report.Kind);
-        const string where = "long, 2 streams, context 16, prompts of 300";
+        const string streams = "long, 2 streams, context 16";
+        const string where = $"{streams}, prompts of 300";
+        const string work = "all tokens a second of the same work, 2 x 150 output and 2 x 300 prompt tokens";
         Dictionary<string, BenchEntry> entries = report.Entries.ToDictionary(entry => entry.Name);
-        double alone = entries["ITL p50, no prompts, long, 2 streams, context 16"].Value;
+        double target = 3 * entries[$"ITL p50, no prompts, {streams}"].Value;
+        // All pauses of both: no two tokens of a stream have none, unless its reader was late.
+        Assert.InRange(entries[$"ITL p50, no prompts, {streams}"].Samples!.Value, 50, 2 * 149);
         foreach (string how in (string[])["chunks of 64", "target 3 x p50"])
         {
-            Assert.True(entries[$"ITL p99, {how}, {where}"].Value >= entries[$"ITL p50, {how}, {where}"].Value);
-            Assert.True(entries[$"all tokens a second, {how}, {where}"].Value > entries[$"prompt tokens a second, {how}, {where}"].Value);
+            BenchEntry p99 = entries[$"ITL p99, {how}, {where}"];
+            Assert.True(p99.Value >= entries[$"ITL p50, {how}, {where}"].Value);
+            Assert.InRange(p99.Target!.Value / target, 0.999, 1.001);
+            Assert.True(entries[$"prompt tokens a second beside the streams, {how}, {where}"].Value > 0);
+            Assert.InRange(entries[$"prompts of 2 done before the first stream, {how}, {where}"].Value, 0, 2);
         }
 
-        double target = entries[$"ITL p99, target 3 x p50, {where}"].Target!.Value;
-        Assert.InRange(target / alone, 2.99, 3.01);
-        Assert.Null(entries[$"ITL p99, chunks of 64, {where}"].Target);
         Assert.Equal(
-            entries[$"all tokens a second, target 3 x p50, {where}"].Value / entries[$"all tokens a second, chunks of 64, {where}"].Value,
-            entries[$"all tokens a second, latency target over chunks of 64, {where}"].Value,
+            entries[$"{work}, target 3 x p50, {streams}"].Value / entries[$"{work}, chunks of 64, {streams}"].Value,
+            entries[$"all tokens a second of the same work, latency target over chunks of 64, {where}"].Value,
             2);
     }
 
     [Fact]
-    public void StreamsThatEndBeforeThePrompts_AreAnError()
+    public void StreamsThatEndBeforeThePrompts_BoundTheRun()
     {
         CliResult result = CliProcess.Run(
-            "bench", "interference", "--model-config", Tiny, "--streams", "2", "--context", "8", "--output", "12", "--prompt-tokens", "200", "--steady-tokens", "11", "--threads", "1");
+            "bench", "interference", "--model-config", LongContext(), "--streams", "2", "--context", "8", "--output", "40", "--prompt-tokens", "8000", "--prompts", "2", "--threads", "1", "--json", JsonFile);
+        Assert.Equal("", result.Error);
+        Dictionary<string, BenchEntry> entries = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile).Entries.ToDictionary(entry => entry.Name);
+        const string how = "target 1.5 x p50, long, 2 streams, context 8, prompts of 8000";
+        Assert.Equal(0, entries[$"prompts of 2 done before the first stream, {how}"].Value);
+        Assert.True(entries[$"prompt tokens a second beside the streams, {how}"].Value > 0);
+    }
+
+    [Fact]
+    public void Preemption_OfATinyModel()
+    {
+        string workload = _folder.Write("mix.json", $$"""{"requests": [{{string.Join(", ", Enumerable.Repeat("[30, 40], [20, 50], [33, 20]", 6))}}]}""");
+        CliResult result = CliProcess.Run("bench", "preemption", "--model-config", Tiny, "--workload", workload, "--max-num-seqs", "8", "--pressure", "4", "--threads", "1", "--json", JsonFile);
+        Assert.Equal("", result.Error);
+        BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
+        Assert.Equal("preemption", report.Kind);
+        // 8 requests of 4 2/3 blocks in the mean, 4 times too many.
+        const string where = "qwen3, mix, 18 requests, 9 KV blocks";
+        Dictionary<string, double> values = report.Entries.ToDictionary(entry => entry.Name, entry => entry.Value);
+        double Rate(string mode) => values[$"output tokens a second, preemption by {mode}, {where}"];
+        double Swapped(string mode) => values[$"preemptions, swapped, preemption by {mode}, {where}"];
+        double Recomputed(string mode) => values[$"preemptions, recomputed, preemption by {mode}, {where}"];
+        Assert.Equal(0, Swapped("recompute"));
+        Assert.True(Recomputed("recompute") > 0);
+        Assert.True(Swapped("swap") > Recomputed("swap"));
+        Assert.DoesNotContain($"swap out and in, measured, preemption by recompute, {where}", values.Keys);
+        Assert.True(values[$"swap out and in, measured, preemption by swap, {where}"] > 0);
+        double all = Swapped("auto") + Recomputed("auto");
+        Assert.Equal(100 * Swapped("auto") / all, values[$"share of preemptions that are swaps, preemption by auto, {where}"], 2);
+        Assert.Equal(Rate("auto") / Math.Max(Rate("swap"), Rate("recompute")), values[$"auto over the better of recompute and swap, {where}"], 2);
+        Assert.Equal(4, values[$"swap, assumed by auto before the first, {where}"]);
+        Assert.True(values[$"swap, assumed by auto in the end, {where}"] > 0);
+        Assert.True(values[$"prefill of 64 tokens, assumed by auto in the end, {where}"] > 0);
+        Assert.True(values[$"prefill of 64 tokens, measured alone beyond that of one, {where}"] > 0);
+    }
+
+    [Fact]
+    public void Defragment_OfATinyModel()
+    {
+        CliResult result = CliProcess.Run(
+            "bench", "defragment", "--model-config", LongContext(), "--streams", "4", "--context", "20", "--output", "48", "--repeats", "2", "--threads", "1", "--json", JsonFile);
+        Assert.Equal("", result.Error);
+        BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
+        Assert.Equal("defragment", report.Kind);
+        const string where = "long, 4 requests of 20 and 48 tokens, blocks of 16";
+        Dictionary<string, BenchEntry> entries = report.Entries.ToDictionary(entry => entry.Name);
+        BenchEntry before = entries[$"swap out and in, fragmented, {where}"];
+        BenchEntry after = entries[$"swap out and in, after Defragment, {where}"];
+        Assert.Equal((2, 2), (before.Samples, after.Samples));
+        Assert.Equal(after.Value / before.Value, entries[$"swap out and in, after over before Defragment, {where}"].Value, 1);
+        Assert.All(report.Entries, entry => Assert.True(entry.Value > 0, entry.Name));
+        // Of each of the four requests five blocks lie apart at first.
+        Assert.True(entries[$"blocks moved by Defragment, {where}"].Low >= 5);
+    }
+
+    [Fact]
+    public void Simulation_OfATinyModel()
+    {
+        string workload = _folder.Write("mix.json", """{"requests": [[5, 9], [40, 30], [17, 30], [60, 1], [8, 8], [9, 12]]}""");
+        string trace = Path.Combine(_folder.Path, "trace.jsonl");
+        CliResult result = CliProcess.Run(
+            "bench", "simulation", "--model-config", Tiny, "--workload", workload, "--max-num-seqs", "2", "--request-rate", "200", "--threads", "1", "--record-to", trace, "--json", JsonFile);
+        Assert.Equal("", result.Error);
+        BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
+        Assert.Equal("simulation", report.Kind);
+        const string where = "qwen3, mix, 6 requests, 2 at a time, handed in 200 a second";
+        Dictionary<string, double> values = report.Entries.ToDictionary(entry => entry.Name, entry => entry.Value);
+        foreach (string what in (string[])["output tokens a second", "TTFT p50", "TTFT p99", "ITL p50", "ITL p99"])
+        {
+            double ratio = values[$"{what}, simulated, {where}"] / values[$"{what}, measured, {where}"];
+            Assert.Equal(1, values[$"{what}, simulated over measured, {where}"] / ratio, 2);
+        }
+
+        // The warm-up's requests are in the record, and only there.
+        Assert.Equal(6, values[$"requests replayed, {where}"]);
+        Assert.Equal(12, VllmNative.Recording.TraceReader.Read(trace).Requests.Count);
+        Assert.Equal(0, values[$"preemptions, measured, {where}"]);
+    }
+
+    [Fact]
+    public void Batching_InSoManyStaticRows()
+    {
+        string workload = _folder.Write("mix.json", """{"requests": [[5, 9], [40, 3], [17, 30], [60, 1], [8, 8], [9, 12], [3, 3]]}""");
+        CliResult result = CliProcess.Run(
+            "bench", "batching", "--model-config", Tiny, "--workload", workload, "--static-rows", "3", "--static-requests", "0", "--batch", "", "--max-num-seqs", "8",
+            "--kv-cache-memory-bytes", "8M", "--threads", "1", "--json", JsonFile);
+        Assert.Equal("", result.Error);
+        const string where = "qwen3, mix, 7 requests";
+        BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
         Assert.Equal(
-            "vllm-native: error: a decoding request has ended after its 12 tokens, before the prompts were done; give more with --output, or fewer --prompts",
-            Assert.Single(result.ErrorLines));
+            [
+                $"output tokens a second, continuous batching, {where}",
+                $"static batching, 3 rows, rows that fit, {where}",
+                $"output tokens a second, static batching, 3 rows, {where}",
+                $"continuous over static batching, 3 rows, {where}",
+            ],
+            report.Entries.Select(entry => entry.Name));
+        // Rows are no longer than the model's context: more than three of them would fit.
+        Assert.Equal(3, report.Entries[1].Value);
+        Assert.DoesNotContain("requests at a time", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -194,7 +294,8 @@ public sealed class BenchCommandTests : IDisposable
     [InlineData("--no-enable-prefix-caching is given, expected prefix caching, which is measured", "prefix", "--model-config", "x", "--no-enable-prefix-caching")]
     [InlineData("--streams is 0, expected 1 or more", "interference", "--model-config", "x", "--streams", "0")]
     [InlineData("--target-factor is 1, expected above 1 and at most 100: beside decodes alone nothing fits", "interference", "--model-config", "x", "--target-factor", "1")]
-    [InlineData("--output is 50, expected more than --steady-tokens, which is 200", "interference", "--model-config", "x", "--output", "50")]
+    [InlineData("--output is 1, expected 2 or more: the time between two tokens is measured", "interference", "--model-config", "x", "--output", "1")]
+    [InlineData("--streams is 1, expected 2 or more: one alone is not fragmented", "defragment", "--model-config", "x", "--streams", "1")]
     [InlineData("--json is \"/no/such/folder/x.json\": no such folder", "kernels", "--json", "/no/such/folder/x.json")]
     [InlineData("--targets is \"/no/such/file\": no such file", "kernels", "--targets", "/no/such/file")]
     [InlineData("--workload is \"/no/such/file\": no such file", "throughput", "--model-config", "x", "--workload", "/no/such/file")]
@@ -204,6 +305,18 @@ public sealed class BenchCommandTests : IDisposable
         Assert.Equal($"vllm-native: error: {message}{Environment.NewLine}", result.Error);
         Assert.Equal(1, result.ExitCode);
         Assert.Empty(result.Output);
+    }
+
+    [Fact]
+    public void WhatDoesNotFitTheWorkload_IsOneLine()
+    {
+        string workload = _folder.Write("mix.json", """{"requests": [[5, 9], [40, 3]]}""");
+        string Error(params string[] arguments) => Assert.Single(CliProcess.Run(["bench", .. arguments, "--model-config", Tiny, "--workload", workload, "--threads", "1"]).ErrorLines);
+        Assert.Equal("vllm-native: error: --pressure is 1, expected above 1 and at most 1000", Error("preemption", "--pressure", "1"));
+        Assert.Equal("vllm-native: error: --request-rate is 0, expected a number above 0", Error("simulation", "--request-rate", "0"));
+        Assert.Equal("vllm-native: error: --static-rows is -1, expected 0 or more", Error("batching", "--static-rows", "-1"));
+        Assert.StartsWith(
+            "vllm-native: error: --static-rows is 1000, expected at most ", Error("batching", "--static-rows", "1000", "--batch", "", "--kv-cache-memory-bytes", "1M"), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -217,4 +330,8 @@ public sealed class BenchCommandTests : IDisposable
     }
 
     public void Dispose() => _folder.Dispose();
+
+    // The tiny model with room for long prompts.
+    private string LongContext() =>
+        _folder.Write("long.json", File.ReadAllText(Path.Combine(Tiny, "config.json")).Replace("\"max_position_embeddings\": 512", "\"max_position_embeddings\": 16384", StringComparison.Ordinal));
 }

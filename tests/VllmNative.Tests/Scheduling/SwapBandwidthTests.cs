@@ -14,6 +14,17 @@ public sealed class SwapBandwidthTests
         Assert.Equal(10e9, bandwidth.BytesPerSecond);
         bandwidth.Observe(1000, 0.001);
         Assert.Equal(1e6, bandwidth.BytesPerSecond, 1e-3);
+        Assert.Equal(10e9, bandwidth.AssumedBytesPerSecond);
+    }
+
+    [Fact]
+    public void Totals_forget_nothing()
+    {
+        var bandwidth = new SwapBandwidth(10e9);
+        bandwidth.Observe(1000, 0.25);
+        bandwidth.Observe(500, 0.5);
+        bandwidth.Observe(0, 1);
+        Assert.Equal((1500, 0.75), (bandwidth.TotalBytes, bandwidth.TotalSeconds));
     }
 
     [Fact]

@@ -7,13 +7,16 @@ internal static class BenchCommand
 {
     internal static Command Create()
     {
-        var command = new Command("bench", "Measures kernels, latency, throughput, or what batching, prefix cache and latency target bring, on this machine.");
+        var command = new Command("bench", "Measures kernels, latency, throughput, or what batching, prefix cache, latency target, preemption and simulation bring, on this machine.");
         command.Subcommands.Add(BenchKernelsCommand.Create());
         command.Subcommands.Add(BenchLatencyCommand.Create());
         command.Subcommands.Add(BenchThroughputCommand.Create());
         command.Subcommands.Add(BenchBatchingCommand.Create());
         command.Subcommands.Add(BenchPrefixCommand.Create());
         command.Subcommands.Add(BenchInterferenceCommand.Create());
+        command.Subcommands.Add(BenchPreemptionCommand.Create());
+        command.Subcommands.Add(BenchDefragmentCommand.Create());
+        command.Subcommands.Add(BenchSimulationCommand.Create());
         return command;
     }
 }

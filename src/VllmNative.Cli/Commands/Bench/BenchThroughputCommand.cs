@@ -1,7 +1,6 @@
 using System.CommandLine;
 using VllmNative.Bench.Serving;
 using VllmNative.Cli.Options;
-using VllmNative.Cli.Rendering;
 
 namespace VllmNative.Cli.Commands.Bench;
 
@@ -10,20 +9,12 @@ internal static class BenchThroughputCommand
 {
     internal static Command Create()
     {
-        var command = new Command("throughput", "Runs a workload's requests, all handed in at once: tokens and requests a second, KV cache, preemptions.");
         var workload = new WorkloadOptionSet();
-        var engine = new BenchEngineOptionSet();
-        var report = new BenchReportOptionSet();
-        engine.AddTo(command);
-        workload.AddTo(command);
-        report.AddTo(command);
-        command.SetAction(parsed =>
-        {
-            Workload requests = workload.Load(parsed);
-            BenchOutput output = report.Open(parsed);
-            output.Write(ThroughputBench.Run(engine.Build(parsed), requests, output.Command, output.Show));
-            return ExitCode.Ok;
-        });
-        return command;
+        return ServingBenchCommand.Create(
+            "throughput",
+            "Runs a workload's requests, all handed in at once: tokens and requests a second, KV cache, preemptions.",
+            workload.Options,
+            (parsed, engine) => new ThroughputSettings { Engine = engine, Workload = workload.Load(parsed) },
+            (settings, run, _) => Task.FromResult(ThroughputBench.Run(settings, run)));
     }
 }
