@@ -183,7 +183,7 @@ public sealed class ParameterPairTests(ParameterPairTests.SpeakingTiny model) : 
             pair.Check(outcome);
             string alone = model.Alone[pair.ToString()].Describe();
             Assert.True(!pair.Repeats || alone == outcome.Describe(), $"{alone}\nbecame\n{outcome.Describe()}");
-            bool reads = expectHits && !pair.Scheduling.SkipReadingPrefixCache && outcome.Parameters.PromptLogprobs is null;
+            bool reads = expectHits && !pair.Scheduling.SkipReadingPrefixCache && !outcome.Parameters.ScoresPrompt;
             Assert.True(!expectHits || reads == outcome.Last.CachedTokens > 0, $"{outcome.Last.CachedTokens} tokens were found in the cache");
             return null;
         }
