@@ -1,9 +1,9 @@
 // Split-KV for long rows: few query tokens behind a long context are a few tiles, which alone would leave most of the GPU
 // idle. The tiles of K and V of all tiles of packed rows stand in one line (attention_line.cuh), and a block takes a run of
 // it: parts of tiles, at most two of which (the first and the last of its run) leave partial results in slots of its own.
-// Blocks work in teams (AttentionArgs.split_team): the members of a team walk the same positions of the same KV head at the same time, each for another
-// tile of packed rows, so that what one brings from memory the others find in L2. Apart they would read K and V once for each
-// tile, which takes twice as long as the products do.
+// Blocks work in teams (AttentionArgs.split_team): the members of a team walk the same positions of the same KV head at the
+// same time, each for another tile of packed rows, so that what one brings from memory the others find in L2. Apart they would
+// read K and V once for each tile, which takes twice as long as the products do.
 // A second kernel, attention_split_merge.cu, merges the parts: it makes the same plan, and shares the rows out over the whole
 // GPU, where the last block to arrive would be one of 8 out of 132 that read a megabyte each.
 #pragma once

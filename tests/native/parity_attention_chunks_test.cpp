@@ -112,7 +112,8 @@ TEST_F(AttentionChunksParity, TheDevicesChoiceBehindLongContexts) {
 TEST_F(AttentionChunksParity, ManyChunksOfAllSizes) {
   std::vector<Request> rows, same(100, Request{7, 1203});
   for (int i = 0; i < 90; ++i) rows.push_back({5 + i * 7 % 23, 40 + i * 991 % 3001});
-  for (const Config& c : {Config::of(VN_DTYPE_BF16, 128, 4, 1), Config::of(VN_DTYPE_F16, 64, 4, 1), Config::fp8(VN_DTYPE_BF16, 128, 4, 1)}) {
+  for (const Config& c : {Config::of(VN_DTYPE_BF16, 128, 4, 1), Config::of(VN_DTYPE_F16, 64, 4, 1),
+                          Config::fp8(VN_DTYPE_BF16, 128, 4, 1)}) {
     compare_each(c, rows);
     compare_each(c, same, "of one size");
   }
