@@ -25,6 +25,11 @@ enum Force : int64_t { kAny = 0, kMmaSync = 1, kWgmma = 2 };
 
 constexpr int64_t kCounterBytes = 16;  // at the end of the workspace
 
+// The kernels for short and for long rows have it one after the other.
+int64_t partial_bytes(int processors, int32_t value_dim) {
+  return std::max(decode_partial_bytes(processors, value_dim), split_partial_bytes(processors, value_dim));
+}
+
 AttentionArgs args_of(const vn_attention_params& p) {
   AttentionArgs a{};
   const vn_kv_cache& cache = p.cache;
@@ -62,6 +67,7 @@ AttentionArgs args_of(const vn_attention_params& p) {
   a.key_dim = cache.key_dim;
   a.value_dim = cache.value_dim;
   a.window = p.window;
+  a.max_seq_len = p.max_seq_len;
   a.max_query_len = p.max_query_len > 0 ? std::min(p.max_query_len, a.tokens) : a.tokens;
   a.scale = (p.scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(cache.key_dim)) : p.scale) * cache.key_scale;
   a.value_scale = cache.value_scale;
@@ -74,10 +80,11 @@ AttentionArgs args_of(const vn_attention_params& p) {
        kernel, dtype_name(a.cache_dtype), a.key_dim, a.value_dim, a.block_size);
 }
 
-bool prefers_sm90(const AttentionArgs& a, int64_t force, const DeviceState& state) {
+// splits: whether K and V are divided among blocks, which makes the Hopper kernel the faster one even for half a tile.
+bool prefers_sm90(const AttentionArgs& a, int64_t force, const DeviceState& state, bool splits) {
   const bool can = prefill_sm90_supports(a, state.capability);
   switch (force) {
-    case kAny: return can && prefill_sm90_fills(a) && !state.deterministic;
+    case kAny: return can && (splits || prefill_sm90_fills(a)) && !state.deterministic;
     case kMmaSync:
       if (!prefill_supports(a)) cannot("mma.sync", a);
       return false;
@@ -95,13 +102,36 @@ bool may_have_short_rows(const AttentionArgs& a) {
   return a.tokens <= static_cast<int64_t>(a.rows - 1) * a.max_query_len + std::max(1, kDecodeRows / a.group);
 }
 
+// Whether long rows may be few tiles behind long contexts, which the kernels that divide K and V among blocks are for: the
+// tokens beyond one a row are too few tiles of 128 packed rows to fill the GPU. Below so many positions the merge is all that
+// they add.
+bool may_be_few_tiles(const AttentionArgs& a, int processors) {
+  constexpr int kLongContext = 1024;
+  const int64_t packed = (static_cast<int64_t>(a.tokens) - std::min(a.rows, a.tokens)) * a.group;
+  return a.max_seq_len >= kLongContext && 4 * packed * a.kv_heads <= int64_t{3} * split_tile_rows(a.key_dim) * processors;
+}
+
+// Blocks of a team (attention_split.cuh): one for each tile of the longest row, or of an even part of them; that is if most
+// tokens may be its own, since rows with fewer tiles leave members idle.
+int split_team(const AttentionArgs& a) {
+  constexpr int kLargestTeam = 16;
+  if (2 * (int64_t{a.max_query_len} - 1) < int64_t{a.tokens} - a.rows) return 1;
+  const int rows = split_tile_rows(a.key_dim);
+  const auto tiles = static_cast<int>((int64_t{a.max_query_len} * a.group + rows - 1) / rows);
+  const int teams = (tiles + kLargestTeam - 1) / kLargestTeam;
+  return (tiles + teams - 1) / teams;
+}
+
 // The rows that the split-KV kernel leaves, or all of them.
-void launch_long_rows(const AttentionArgs& a, const Stream& stream, int64_t force, int processors) {
+void launch_long_rows(AttentionArgs& a, const Stream& stream, int64_t force, int processors) {
   DeviceState& state = *stream.device.state;
-  if (prefers_sm90(a, force, state)) {
-    launch_attention_prefill_sm90(a, *state.tensor_maps, processors, stream.handle);
+  const bool splits = !state.deterministic && may_be_few_tiles(a, processors);
+  if (splits) a.split_team = std::min(split_team(a), processors);
+  if (prefers_sm90(a, force, state, splits)) {
+    splits ? launch_attention_prefill_sm90_split(a, *state.tensor_maps, processors, stream.handle)
+           : launch_attention_prefill_sm90(a, *state.tensor_maps, processors, stream.handle);
   } else if (prefill_supports(a)) {
-    launch_attention_prefill(a, stream.handle);
+    splits ? launch_attention_prefill_split(a, processors, stream.handle) : launch_attention_prefill(a, stream.handle);
   } else {
     launch_attention_plain(a, stream.handle);
   }
@@ -117,7 +147,7 @@ void attention_paged(const Stream& stream, const vn_attention_params& p) {
   args.overlap = stream.device.state->overlaps_kernels;
   args.partials = static_cast<float*>(p.workspace);
   args.arrivals = stream.counters;
-  args.counter = reinterpret_cast<uint32_t*>(static_cast<char*>(p.workspace) + decode_partial_bytes(processors, args.value_dim));
+  args.counter = reinterpret_cast<uint32_t*>(static_cast<char*>(p.workspace) + partial_bytes(processors, args.value_dim));
 
   const bool decode = !stream.device.state->deterministic && decode_supports(args) && may_have_short_rows(args);
   const bool all_decode = decode && is_short(args.max_query_len, args.group);
@@ -129,7 +159,7 @@ void attention_paged(const Stream& stream, const vn_attention_params& p) {
 
 int64_t attention_workspace_size(const Device& device, int64_t max_tokens, int32_t, int32_t value_dim, int64_t) {
   if (max_tokens == 0) return 0;
-  return decode_partial_bytes(device.state->sms, value_dim) + kCounterBytes;
+  return partial_bytes(device.state->sms, value_dim) + kCounterBytes;
 }
 
 }  // namespace vn::cuda

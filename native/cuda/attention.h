@@ -1,6 +1,7 @@
 // Paged attention on CUDA: what its kernels share with the dispatcher in attention.cpp.
 // A batch's rows (requests of the step) are divided on the device, by row_kind: short rows go to the split-KV kernel
-// (attention_decode.cu), long ones to a tiled kernel (attention_prefill.cu, on Hopper attention_prefill_sm90.cu);
+// (attention_decode.cu), long ones to a tiled kernel (attention_prefill.cu, on Hopper attention_prefill_sm90.cu), which divides
+// K and V among blocks too where long rows are few tokens behind long contexts (attention_split.cuh);
 // attention_plain.cu computes whatever the tuned kernels were not built for. The host knows bounds only: it launches what
 // the bounds make possible.
 #pragma once
@@ -42,13 +43,15 @@ struct AttentionArgs {
   int32_t key_dim, value_dim;
   int32_t window;        // 0 = all
   int32_t max_query_len;  // a bound, at least 1
+  int32_t max_seq_len;    // the same; 0: not known
+  int32_t split_team;     // blocks that walk the same K and V where long rows' are divided (attention_split.cuh)
   float scale, softcap;  // scale: of q k^T with K as it is stored; softcap <= 0 = off
   float value_scale;     // of V as it is stored
   int32_t shared_limit;   // bytes of shared memory that a block may have
   bool overlap;                // the split-KV kernel may begin before the kernel ahead has ended (launch.cuh)
   bool decode_rows_elsewhere;  // plain kernel: leave the rows of the split-KV kernel alone
 
-  float* partials;     // scratch of the split-KV kernel
+  float* partials;     // scratch of the kernels that divide K and V among blocks
   uint32_t* arrivals;  // zeros, which it leaves: blocks that have written their part of a (row, head), where its first block counts
   uint32_t* counter;   // scratch of the Hopper kernel for long rows: units that were drawn
 };
@@ -73,10 +76,17 @@ void launch_attention_decode_fp8(const AttentionArgs& args, int multiprocessors,
 void launch_attention_prefill(const AttentionArgs& args, cudaStream_t stream);
 void launch_attention_prefill_fp8(const AttentionArgs& args, cudaStream_t stream);
 void launch_attention_prefill_sm90(AttentionArgs args, TensorMaps& maps, int multiprocessors, cudaStream_t stream);
+// The same where long rows are few tiles behind long contexts (attention_split.cuh).
+void launch_attention_prefill_split(const AttentionArgs& args, int multiprocessors, cudaStream_t stream);
+void launch_attention_prefill_split_fp8(const AttentionArgs& args, int multiprocessors, cudaStream_t stream);
+void launch_attention_prefill_sm90_split(const AttentionArgs& args, TensorMaps& maps, int multiprocessors, cudaStream_t stream);
 void launch_attention_plain(const AttentionArgs& args, cudaStream_t stream);
 
-// Scratch of the split-KV kernel for any batch: partial results; and counters (stream_counters.h).
+// Scratch of the kernels that divide K and V among blocks, for any batch: partial results; and counters (stream_counters.h).
 int64_t decode_partial_bytes(int multiprocessors, int32_t value_dim);
+int64_t split_partial_bytes(int multiprocessors, int32_t value_dim);
+// Packed rows of a tile where K and V are divided.
+constexpr int split_tile_rows(int dim) { return dim <= 128 ? 128 : 64; }
 int64_t decode_arrivals(int multiprocessors);
 
 }  // namespace vn::cuda

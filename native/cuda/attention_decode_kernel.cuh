@@ -46,12 +46,12 @@ template <typename T, typename Cache, int kDim>
 __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode_kernel(const __grid_constant__ AttentionArgs a) {
   extern __shared__ __align__(128) unsigned char ring[];
   __shared__ Share share;
-  __shared__ int64_t warp_sums[kWarps];
+  __shared__ LineTotals totals[kWarps];
   __shared__ MergeScratch scratch;
   __shared__ bool last_part;
   constexpr int kDepth = kStages<Cache, kDim> - 1;
   release_next_kernel();
-  find_share(a, share, warp_sums);
+  find_share<kThreads>(a, DecodeLine(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), share, totals);
   if (share.begin >= share.end) return await_earlier_kernels();
   const int units = static_cast<int>(share.end - share.begin);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/attention_decode_plan.cuh"
+#include "cuda/attention_merge.cuh"
 
 namespace vn::cuda::decode {
 
@@ -39,64 +40,17 @@ __device__ inline bool arrives_last(const AttentionArgs& a, const Parts& parts, 
   return last;
 }
 
-// A warp takes every kWarps-th of the rows, its lanes four dimensions each. Bound: latency, a trip to L2 for kAhead parts.
+// A warp takes every kWarps-th of the rows.
 template <typename T, int kDim>
 __device__ void merge_parts(const AttentionArgs& a, const Cursor& at, const Parts& parts) {
-  constexpr int kVectors = (kDim / 4 + 31) / 32, kAhead = 8 / kVectors;
-  const int lane = threadIdx.x % 32;
   for (int m = threadIdx.x / 32; m < kDecodeRows; m += kWarps) {
     const auto [token, head, exists] = pair_of(a, at.range, at.head, m);
     if (!exists || at.range.first_position() + token < 0) continue;
-    float4 sum[kVectors] = {};
-    float base = -INFINITY, weight = 0.0f;
-    for (int first = 0; first < parts.count; first += kAhead) {
-      float largest[kAhead], weights[kAhead];
-      float4 sums[kAhead][kVectors];
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        const bool is_part = first + i < parts.count;
-        const float* p = parts.part(a, is_part ? first + i : first, kDim);
-        largest[i] = is_part ? __ldcg(p + kDecodeRows * kDim + m) : -INFINITY;
-        weights[i] = __ldcg(p + kDecodeRows * kDim + kDecodeRows + m);
-#pragma unroll
-        for (int j = 0; j < kVectors; ++j) {
-          const int d = min(4 * (lane + 32 * j), kDim - 4);
-          sums[i][j] = __ldcg(reinterpret_cast<const float4*>(p + m * kDim + d));
-        }
-      }
-      float next = base;
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) next = fmaxf(next, largest[i]);
-      const float correction = weight_of(base, next);
-      base = next;
-      weight *= correction;
-#pragma unroll
-      for (int j = 0; j < kVectors; ++j) {
-        sum[j] = {sum[j].x * correction, sum[j].y * correction, sum[j].z * correction, sum[j].w * correction};
-      }
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        const float factor = weight_of(largest[i], base);
-        weight += factor * weights[i];
-#pragma unroll
-        for (int j = 0; j < kVectors; ++j) {
-          const float4 x = sums[i][j];
-          sum[j].x += factor * x.x;
-          sum[j].y += factor * x.y;
-          sum[j].z += factor * x.z;
-          sum[j].w += factor * x.w;
-        }
-      }
-    }
     T* out = static_cast<T*>(a.out) + (at.range.begin + token) * a.out_token_stride + head * a.out_head_stride;
-    const float scale = a.value_scale / weight;
-#pragma unroll
-    for (int j = 0; j < kVectors; ++j) {
-      const int d = 4 * (lane + 32 * j);
-      if (d >= kDim) continue;
-      const uint2 four = {pack<T>(sum[j].x * scale, sum[j].y * scale), pack<T>(sum[j].z * scale, sum[j].w * scale)};
-      *reinterpret_cast<uint2*>(out + d) = four;
-    }
+    merge_row<T, kDim>(out, parts.count, a.value_scale, [&](int i) {
+      const float* p = parts.part(a, i, kDim);
+      return PartOfRow{p + m * kDim, p + kDecodeRows * kDim + m, p + kDecodeRows * kDim + kDecodeRows + m};
+    });
   }
 }
 

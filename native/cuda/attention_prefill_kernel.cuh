@@ -6,7 +6,8 @@
 // Rows of a tile: kRows packed (token, head of the group) pairs of one row of the step and one KV head, so that a tile of K
 // and V serves the whole group. The grid has one block for each tile that could exist: row r's tiles begin at
 // query_start[r] * group / kRows + r, which is always enough room, and no list is needed; blocks without a tile leave at once.
-// The last tiles, which see most, start first.
+// The last tiles, which see most, start first. Where that are few tiles behind long contexts, a second kernel takes parts of
+// them (attention_split.cuh) instead.
 // Block: kWarps warps with 16 kRowTiles rows each. Shared memory: q [kRows][kDim], and two stages of K and V [kTile][kDim],
 // swizzled; the next stage's pages are fetched (cp.async) while this one is computed; each warp fetches 16 tokens.
 // Alignment: 16 bytes for q, the cache, and all strides. Bound: tensor operations (mma.sync), then exponentials.
@@ -16,7 +17,9 @@
 #pragma once
 
 #include "cuda/attention_queries.cuh"
+#include "cuda/attention_split.cuh"
 #include "cuda/attention_units.cuh"
+#include "cuda/launch.cuh"
 
 namespace vn::cuda::prefill {
 
@@ -231,17 +234,30 @@ __device__ void write_out(const AttentionArgs& a, const Unit& u, const State<kDi
   }
 }
 
+template <typename Cache, int kDim>
+__device__ void write_partial(const AttentionArgs& a, const Unit& u, const State<kDim>& s, int warp_row) {
+  float* const part = split_partial(a, u.part, kRows<kDim>, kDim);
+#pragma unroll
+  for (int r = 0; r < kRowTiles<kDim>; ++r) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float weight = row_sum(s.weight[r][half]);
+      const int lane = threadIdx.x % 32, m = warp_row + 16 * r + 8 * half + lane / 4;
+      if (u.first + m >= u.rows) continue;
+      store_sums<Cache>(part + m * kDim, s.sum[r], half, 1.0f);
+      if (lane % 4 == 0) {
+        part[kRows<kDim> * kDim + m] = s.largest[r][half];
+        part[kRows<kDim> * (kDim + 1) + m] = weight;
+      }
+    }
+  }
+}
+
+// Computes a unit, or a part of it (attention_split.cuh).
 template <typename T, typename Cache, int kDim>
-__global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_prefill_kernel(const AttentionArgs a) {
-  extern __shared__ __align__(128) unsigned char shared[];
-  const int64_t tile = (gridDim.x - 1 - blockIdx.x) / a.kv_heads;
-  const int row = row_of_tile(a, tile, kRows<kDim>);
-  const int64_t number = tile - first_tile(a, row, kRows<kDim>);
-  if (number < 0 || number >= tiles_of_row(a, row, kRows<kDim>)) return;
-  Unit u;
-  if (!open_unit(a, row, static_cast<int>(number), static_cast<int>(blockIdx.x % a.kv_heads), kRows<kDim>, u)) return;
+__device__ void compute(const AttentionArgs& a, const Unit& u, unsigned char* shared) {
   const int begin = u.low / kTile, end = (u.high - 1) / kTile + 1;
-  const int32_t* table = table_of(a, row);
+  const int32_t* table = table_of(a, u.row);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const uint32_t query_tile = shared_address(shared), ring = query_tile + kQueryBytes<kDim>;
   const auto stage = [&](int t) { return ring + (t - begin) % 2 * 2 * kHalfStageBytes<Cache, kDim>; };
@@ -309,7 +325,41 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_prefil
     }
     multiply_values<T, Cache, kDim>(s, score, stage(t) + kHalfStageBytes<Cache, kDim>);
   }
-  write_out<T, Cache, kDim>(a, u, s, warp_row);
+  if (u.part >= 0) {
+    write_partial<Cache, kDim>(a, u, s, warp_row);
+  } else {
+    write_out<T, Cache, kDim>(a, u, s, warp_row);
+  }
+}
+
+template <typename T, typename Cache, int kDim>
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_prefill_kernel(const AttentionArgs a) {
+  extern __shared__ __align__(128) unsigned char shared[];
+  const int64_t tile = (gridDim.x - 1 - blockIdx.x) / a.kv_heads;
+  const int row = row_of_tile(a, tile, kRows<kDim>);
+  const int64_t number = tile - first_tile(a, row, kRows<kDim>);
+  if (number < 0 || number >= tiles_of_row(a, row, kRows<kDim>)) return;
+  Unit u;
+  if (!open_unit(a, row, static_cast<int>(number), static_cast<int>(blockIdx.x % a.kv_heads), kRows<kDim>, u)) return;
+  compute<T, Cache, kDim>(a, u, shared);
+}
+
+// Few units over long contexts: a block takes parts of them.
+template <typename T, typename Cache, int kDim>
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_prefill_split_kernel(const __grid_constant__ AttentionArgs a) {
+  extern __shared__ __align__(128) unsigned char shared[];
+  using Line = MmaSplitLine<kDim>;
+  static_assert(Line::kTileRows == kRows<kDim> && Line::kTileKeys == kTile);
+  __shared__ Share share;
+  __shared__ LineTotals totals[kWarps];
+  release_next_kernel();
+  Line(a).template find_run<kThreads>(a, false, share, totals);
+  await_earlier_kernels();
+  RunOfParts<Line> parts(a, share);
+  for (Unit u; parts.next(a, u);) {
+    compute<T, Cache, kDim>(a, u, shared);
+    __syncthreads();  // the next part's q overwrites this one's
+  }
 }
 
 template <typename T, typename Cache, int kDim>
@@ -319,6 +369,18 @@ void launch(const AttentionArgs& a, cudaStream_t stream) {
   allow_shared_memory(attention_prefill_kernel<T, Cache, kDim>, kBytes);
   attention_prefill_kernel<T, Cache, kDim><<<static_cast<unsigned>(tiles * a.kv_heads), kThreads, kBytes, stream>>>(a);
   check(cudaGetLastError(), "attention_paged: tiled launch");
+}
+
+template <typename T, typename Cache, int kDim>
+void launch_split(const AttentionArgs& a, int multiprocessors, cudaStream_t stream) {
+  const int blocks = multiprocessors * kBlocksPerSm<kDim>;
+  constexpr int kBytes = kSharedBytes<Cache, kDim>;
+  allow_shared_memory(attention_prefill_split_kernel<T, Cache, kDim>, kBytes);
+  // Begun early, its blocks would fill one multiprocessor after the other as the kernel ahead leaves them, and where there is
+  // little work the first few would have it all.
+  launch_overlapped("attention_paged: split tiled launch", stream, false, attention_prefill_split_kernel<T, Cache, kDim>,
+                    static_cast<unsigned>(blocks), kThreads, kBytes, a);
+  launch_mma_split_merge(a, blocks, stream);
 }
 
 }  // namespace vn::cuda::prefill

@@ -10,6 +10,8 @@
 //
 // Units are taken heaviest of a row first, by whichever block of threads is ready for one. Those of a single row are dealt
 // instead, every other round in reverse: as even, and no counter has to be zeroed before.
+// Where the batch has too few tiles for the multiprocessors and long contexts, the second variant of the kernel takes parts of
+// units (attention_split.cuh) instead.
 // Stale V is zero in shared memory, since weights of 0 do not cancel a NaN: pages that no row of the unit sees are copied from
 // outside of the tensor map, which gives zeros, and what follows the sequence in its last page is overwritten before the
 // tile is handed over. K needs no such care: its scores are masked.
@@ -20,8 +22,10 @@
 #include <climits>
 #include <numeric>
 
+#include "cuda/attention_split.cuh"
 #include "cuda/attention_tile.cuh"
 #include "cuda/attention_units.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/mbarrier.cuh"
 #include "cuda/tensor_maps.h"
 #include "cuda/tma.cuh"
@@ -40,6 +44,8 @@ constexpr int kStages = 2;
 constexpr int kQuerySlots = 2;
 constexpr int kDraws = 2;
 constexpr int kBox = kBoxElements;
+
+static_assert(WgmmaSplitLine::kTileRows == kRows && WgmmaSplitLine::kTileKeys == kKeys);
 
 // Numbers of units on their way from the fetching warp that drew them to the other ones.
 struct Draws {
@@ -61,6 +67,8 @@ struct __align__(wgmma::kAtomBytes) Shared {
   uint64_t value_full[kStages], value_empty[kStages];
   Draws draws;
   uint64_t cut_value;  // of the fetching warp alone: the tile in which the sequence ends
+  Share share;         // of the block, where it takes parts of units
+  LineTotals totals[kThreads / 32];
 };
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -154,6 +162,16 @@ class Units {
   int lane_end_ = 0;  // and of those up to this lane's, row rows_ + 31 - lane
 };
 
+// What a fetching warp takes one after the other: units, or parts of them.
+template <bool kSplit, int kDim>
+__device__ auto work_of(const AttentionArgs& a, Shared<kDim>& s, bool draws_here) {
+  if constexpr (kSplit) {
+    return RunOfParts<WgmmaSplitLine>(a, s.share);
+  } else {
+    return Units(a, s.draws, draws_here);
+  }
+}
+
 // ---- fetching ----------------------------------------------------------------------------------------------------
 
 // The box that a lane of the fetching warp brings of each tile: one page (box_slots slots of a block), one part of the
@@ -191,7 +209,7 @@ __device__ void clear_rows(uint16_t (&tile)[kDim / kBox][kKeys][kBox], int first
 }
 
 // Brings K, or V, of all units; by one warp. map: of K or V.
-template <int kDim, bool kValues>
+template <int kDim, bool kValues, bool kSplit>
 __device__ void fetch_cache(const AttentionArgs& a, const CUtensorMap& map, int box_slots, Shared<kDim>& s) {
   constexpr int kTileBytes = kKeys * kDim * 2;
   auto& tiles = kValues ? s.value : s.key;
@@ -201,7 +219,7 @@ __device__ void fetch_cache(const AttentionArgs& a, const CUtensorMap& map, int 
   const LaneBox box = LaneBox::of<kDim / kBox>(box_slots);
   Cursor<kStages> cursor;
   Cursor<1> cut;
-  Units units(a, s.draws, false);
+  auto units = work_of<kSplit>(a, s, false);
   for (Unit u; units.next(a, u);) {
     const int32_t* table = table_of(a, u.row);
     const int begin = u.low / kKeys, end = (u.high - 1) / kKeys + 1;
@@ -262,10 +280,10 @@ __device__ void fetch_rows_of_q(const AttentionArgs& a, const Unit& u, int first
 }
 
 // Brings the rows of q of one computing warpgroup for all units, and what the units are; by one warp.
-template <typename T, int kDim>
+template <typename T, int kDim, bool kSplit>
 __device__ void fetch_queries(const AttentionArgs& a, Shared<kDim>& s, int consumer) {
   const bool leader = threadIdx.x % 32 == 0;
-  Units units(a, s.draws, consumer == 0);
+  auto units = work_of<kSplit>(a, s, consumer == 0);
   bool more = true;
   for (Cursor<kQuerySlots> cursor; more; cursor.advance()) {
     const int slot = cursor.slot();
@@ -413,8 +431,31 @@ __device__ void write_out(const AttentionArgs& a, const Unit& u, const Softmax& 
   }
 }
 
+// first_row: of the warp's sixteen, in the tile.
+template <int kDim>
+__device__ void write_partial(const AttentionArgs& a, const Unit& u, const Softmax& x, const float (&sum)[kDim / 2],
+                              int first_row) {
+  const int lane = threadIdx.x % 32;
+  float* const part = split_partial(a, u.part, kRows, kDim);
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float weight = row_sum(x.weight[half]);
+    const int m = first_row + 8 * half + lane / 4;
+    if (u.first + m >= u.rows) continue;
+    float* const row = part + m * kDim + lane % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n) {
+      *reinterpret_cast<float2*>(row + 8 * n) = make_float2(sum[4 * n + 2 * half], sum[4 * n + 2 * half + 1]);
+    }
+    if (lane % 4 == 0) {
+      part[kRows * kDim + m] = x.base[half];
+      part[kRows * kDim + kRows + m] = weight;
+    }
+  }
+}
+
 // Computes the 64 rows of one warpgroup of all units.
-template <typename T, int kDim>
+template <typename T, int kDim, bool kSplit>
 __device__ void compute(const AttentionArgs& a, Shared<kDim>& s, int consumer) {
   constexpr int kTurn = 1;  // named barriers kTurn + consumer: its turn to issue products
   const int lane = threadIdx.x % 32, warp_row = consumer * kGroupRows + threadIdx.x % kWarpgroup / 32 * 16;
@@ -491,7 +532,11 @@ __device__ void compute(const AttentionArgs& a, Shared<kDim>& s, int consumer) {
     wgmma::wait<0>(sum);
     release(s.value_empty[value.slot()]);
     value.advance();
-    write_out<T, kDim>(a, u, x, sum, warp_row);
+    if (kSplit && u.part >= 0) {
+      write_partial<kDim>(a, u, x, sum, warp_row);
+    } else {
+      write_out<T, kDim>(a, u, x, sum, warp_row);
+    }
   }
 }
 
@@ -521,8 +566,8 @@ __device__ void init_barriers(Shared<kDim>& s) {
 
 #endif
 
-// Compiled for sm_90a alone; elsewhere it is empty and never launched.
-template <typename T, int kDim>
+// Compiled for sm_90a alone; elsewhere it is empty and never launched. kSplit: takes parts of units.
+template <typename T, int kDim, bool kSplit>
 __global__ void __launch_bounds__(kThreads, 1)
     attention_prefill_sm90_kernel(const __grid_constant__ AttentionArgs a, const __grid_constant__ CUtensorMap keys,
                                   const __grid_constant__ CUtensorMap values, int box_slots) {
@@ -530,21 +575,27 @@ __global__ void __launch_bounds__(kThreads, 1)
   extern __shared__ __align__(wgmma::kAtomBytes) unsigned char memory[];
   Shared<kDim>& s = *reinterpret_cast<Shared<kDim>*>(memory);
   if (threadIdx.x == 0) init_barriers(s);
-  __syncthreads();
+  if constexpr (kSplit) {
+    release_next_kernel();
+    WgmmaSplitLine(a).find_run<kThreads>(a, false, s.share, s.totals);
+    await_earlier_kernels();
+  } else {
+    __syncthreads();
+  }
   const int warpgroup = threadIdx.x / kWarpgroup;
   if (warpgroup == 0) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kProducerRegisters));
     const int warp = threadIdx.x / 32;
     if (warp < kConsumers) {
-      fetch_queries<T, kDim>(a, s, warp);
+      fetch_queries<T, kDim, kSplit>(a, s, warp);
     } else if (warp == kConsumers) {
-      fetch_cache<kDim, false>(a, keys, box_slots, s);
+      fetch_cache<kDim, false, kSplit>(a, keys, box_slots, s);
     } else {
-      fetch_cache<kDim, true>(a, values, box_slots, s);
+      fetch_cache<kDim, true, kSplit>(a, values, box_slots, s);
     }
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kConsumerRegisters));
-    compute<T, kDim>(a, s, warpgroup - 1);
+    compute<T, kDim, kSplit>(a, s, warpgroup - 1);
   }
 #endif
 }
@@ -577,10 +628,32 @@ void launch(const AttentionArgs& a, TensorMaps& maps, int multiprocessors, cudaS
          static_cast<long long>(units), kMaxUnits);
   }
   const auto blocks = static_cast<unsigned>(std::min<int64_t>(units, multiprocessors));
-  allow_shared_memory(attention_prefill_sm90_kernel<T, kDim>, kSharedBytes<kDim>);
-  attention_prefill_sm90_kernel<T, kDim><<<blocks, kThreads, kSharedBytes<kDim>, stream>>>(
+  allow_shared_memory(attention_prefill_sm90_kernel<T, kDim, false>, kSharedBytes<kDim>);
+  attention_prefill_sm90_kernel<T, kDim, false><<<blocks, kThreads, kSharedBytes<kDim>, stream>>>(
       a, maps.find(key_boxes(a)), maps.find(value_boxes(a)), page_slots(a));
   check(cudaGetLastError(), "attention_paged: Hopper launch");
+}
+
+template <typename T, int kDim>
+void launch_split(const AttentionArgs& a, TensorMaps& maps, int multiprocessors, cudaStream_t stream) {
+  const auto kernel = attention_prefill_sm90_kernel<T, kDim, true>;
+  allow_shared_memory(kernel, kSharedBytes<kDim>);
+  launch_overlapped("attention_paged: split Hopper launch", stream, a.overlap, kernel, static_cast<unsigned>(multiprocessors), kThreads,
+                    kSharedBytes<kDim>, a, maps.find(key_boxes(a)), maps.find(value_boxes(a)), page_slots(a));
+  launch_wgmma_split_merge(a, multiprocessors, stream);
+}
+
+// Calls body with the types of q and the head dimension as constants.
+template <typename Body>
+void with_variant(const AttentionArgs& a, Body&& body) {
+  using Dim64 = std::integral_constant<int, 64>;
+  using Dim128 = std::integral_constant<int, 128>;
+  const bool half = a.q_dtype == VN_DTYPE_F16;
+  if (a.key_dim == 64) {
+    half ? body(__half(), Dim64()) : body(__nv_bfloat16(), Dim64());
+  } else {
+    half ? body(__half(), Dim128()) : body(__nv_bfloat16(), Dim128());
+  }
 }
 
 }  // namespace
@@ -597,13 +670,11 @@ bool prefill_sm90_fills(const AttentionArgs& a) { return static_cast<int64_t>(a.
 void launch_attention_prefill_sm90(AttentionArgs a, TensorMaps& maps, int multiprocessors, cudaStream_t stream) {
   if (a.rows == 1) a.counter = nullptr;
   if (a.counter) check(cudaMemsetAsync(a.counter, 0, sizeof *a.counter, stream), "attention_paged: cudaMemsetAsync");
-  const bool half = a.q_dtype == VN_DTYPE_F16;
-  if (a.key_dim == 64) {
-    half ? launch<__half, 64>(a, maps, multiprocessors, stream) : launch<__nv_bfloat16, 64>(a, maps, multiprocessors, stream);
-  } else {
-    half ? launch<__half, 128>(a, maps, multiprocessors, stream)
-         : launch<__nv_bfloat16, 128>(a, maps, multiprocessors, stream);
-  }
+  with_variant(a, [&](auto type, auto dim) { launch<decltype(type), dim>(a, maps, multiprocessors, stream); });
+}
+
+void launch_attention_prefill_sm90_split(const AttentionArgs& a, TensorMaps& maps, int multiprocessors, cudaStream_t stream) {
+  with_variant(a, [&](auto type, auto dim) { launch_split<decltype(type), dim>(a, maps, multiprocessors, stream); });
 }
 
 }  // namespace vn::cuda

@@ -12,16 +12,20 @@ struct Unit {
   int row;
   int first, rows;
   int kv_head;
-  int low, high;  // positions that the tile's rows see together
+  int low, high;  // positions that the tile's rows see together, or that are this part's of them
+  int part;       // slot of its partial result (attention_split.cuh); -1: none, it is whole
 
   __device__ int position(int m, int group) const { return range.first_position() + (first + m) / group; }
 };
 
 // Tiles of a row; none where the row is empty or the split-KV kernel takes it.
-__device__ inline int tiles_of_row(const AttentionArgs& a, int row, int rows_per_tile) {
-  const RowRange range = row_range(a, row);
+__device__ inline int tiles_of_row(const AttentionArgs& a, const RowRange& range, int rows_per_tile) {
   if (range.queries() <= 0 || range.length <= 0 || (a.decode_rows_elsewhere && is_decode_row(a, range))) return 0;
   return static_cast<int>((static_cast<int64_t>(range.queries()) * a.group + rows_per_tile - 1) / rows_per_tile);
+}
+
+__device__ inline int tiles_of_row(const AttentionArgs& a, int row, int rows_per_tile) {
+  return tiles_of_row(a, row_range(a, row), rows_per_tile);
 }
 
 // A tile of a row that has it. False where its tokens do not exist: they lie before position 0, in a flagged row.
@@ -33,6 +37,7 @@ __device__ inline bool open_unit(const AttentionArgs& a, int row, int tile, int 
   u.kv_head = kv_head;
   u.low = first_seen(a, u.position(0, a.group));
   u.high = u.position(min(rows_per_tile, u.rows - u.first) - 1, a.group) + 1;
+  u.part = -1;
   return u.high > 0;
 }
 

@@ -317,8 +317,23 @@ void bench_all() {
   std::vector<Request> mixed = rows_of(64, 1, 2048);
   mixed.push_back({512, 1024});
   bench_prefill("mixed", kLlama, mixed);
-  bench_attention("plain_decode", {32, 8, 80}, rows_of(32, 1, 2048));
   constexpr int32_t kFp8 = VN_DTYPE_F8_E4M3;
+  bench_attention("mixed_decodes", kLlama, rows_of(64, 1, 1024));
+  bench_attention("mixed_decodes_fp8", kLlama, rows_of(64, 1, 1024), 0, kFp8);
+  for (const int query : {16, 32, 64, 128, 256, 384, 512}) {
+    const Request chunk = {query, query + 16384};
+    bench_prefill("chunk", kLlama, {chunk});
+    bench_attention("chunk_fp8", kLlama, {chunk}, 0, kFp8);
+    std::vector<Request> rows = rows_of(64, 1, 1024);
+    rows.push_back(chunk);
+    bench_attention("mixed_chunk", kLlama, rows);
+    bench_attention("mixed_chunk_fp8", kLlama, rows, 0, kFp8);
+  }
+  std::vector<Request> fresh = rows_of(64, 1, 1024);  // beside a prompt's beginning
+  fresh.push_back({256, 256});
+  bench_attention("mixed_fresh", kLlama, fresh);
+  bench_attention("mixed_fresh_fp8", kLlama, fresh, 0, kFp8);
+  bench_attention("plain_decode", {32, 8, 80}, rows_of(32, 1, 2048));
   for (const int rows : {1, 32, 128, 256}) bench_attention("decode_fp8", kLlama, rows_of(rows, 1, 2048), 0, kFp8);
   bench_attention("decode_long_fp8", kLlama, rows_of(1, 1, 65536), 0, kFp8);
   bench_attention("decode_uneven_fp8", kLlama, uneven(32), 0, kFp8);
