@@ -132,8 +132,11 @@ internal sealed class KvCacheManager
             fork.Blocks[i] = parent.Blocks[i];
         }
 
-        fork.BlockCount = fork.BorrowedBlocks = shared;
+        fork.BlockCount = shared;
+        // Of a begun block the rest is its own work.
+        fork.BorrowedBlocks = tokens / BlockSize;
         fork.Computed = fork.Scheduled = tokens;
+        (fork.ForkedFrom, fork.ForkedTokens) = (parent, tokens);
     }
 
     /// <summary>
@@ -195,6 +198,7 @@ internal sealed class KvCacheManager
         }
 
         request.BorrowedBlocks = 0;
+        request.ForkedFrom = null;
         PrefixCache.Restart(request);
     }
 

@@ -141,6 +141,11 @@ internal sealed class Request
     /// <summary>Leading blocks whose content others computed: prefix hits, or the parent's of a fork.</summary>
     internal int BorrowedBlocks { get; set; }
 
+    /// <summary>Whose first so many tokens' K/V it took over, shared or since then copied; null = nobody's.</summary>
+    internal Request? ForkedFrom { get; set; }
+
+    internal int ForkedTokens { get; set; }
+
     /// <summary>Prompt tokens that its first step found in the prefix cache; -1 = not looked up yet.</summary>
     internal int CachedTokens { get; set; } = -1;
 

@@ -424,13 +424,14 @@ internal sealed class Scheduler
                 break;
             }
 
-            KvCacheManager.WriteStaleEntries(request, plan);
             if (!TryMakeRoom(request, request.Scheduled + tokens, plan, ref preempted))
             {
                 // Nobody behind it is computed either, so that the last ones' steps return and their blocks can be taken.
                 return false;
             }
 
+            // Last, since only a plan with rows is certain to be submitted.
+            KvCacheManager.WriteStaleEntries(request, plan);
             _budget.TakeLogits(PlanWriter.AddRow(plan, request, tokens) - 1);
             _budget.Take(tokens, request.Scheduled);
             _cache.Register(request);
@@ -518,6 +519,15 @@ internal sealed class Scheduler
                         Retract(other, at);
                     }
                 }
+            }
+        }
+
+        // Of a begun block that was shared one of the two has a copy by now.
+        foreach (Request fork in Owners.Where(other => other.ForkedFrom == request && other.Status != RequestStatus.Finished && !other.Retracted).ToArray())
+        {
+            if (fork.ForkedTokens > fromBlock * _cache.BlockSize)
+            {
+                Retract(fork, fromBlock);
             }
         }
     }

@@ -290,7 +290,7 @@ public sealed class BeamSearchTests
         return ([.. ids], state);
     }
 
-    private static void AssertSame(BeamReference.Sequence[] expected, BeamGroup group)
+    internal static void AssertSame(BeamReference.Sequence[] expected, BeamGroup group)
     {
         for (int i = 0; i < expected.Length; i++)
         {

@@ -7,13 +7,14 @@ internal static class BenchCommand
 {
     internal static Command Create()
     {
-        var command = new Command("bench", "Measures kernels, latency, throughput, or what batching, prefix cache and latency target bring, on this machine.");
+        var command = new Command("bench", "Measures kernels, latency, throughput, or what batching, prefix cache, latency target and beams bring, on this machine.");
         command.Subcommands.Add(BenchKernelsCommand.Create());
         command.Subcommands.Add(BenchLatencyCommand.Create());
         command.Subcommands.Add(BenchThroughputCommand.Create());
         command.Subcommands.Add(BenchBatchingCommand.Create());
         command.Subcommands.Add(BenchPrefixCommand.Create());
         command.Subcommands.Add(BenchInterferenceCommand.Create());
+        command.Subcommands.Add(BenchBeamsCommand.Create());
         return command;
     }
 }
