@@ -132,8 +132,50 @@ internal sealed class KvCacheManager
             fork.Blocks[i] = parent.Blocks[i];
         }
 
-        fork.BlockCount = fork.BorrowedBlocks = shared;
+        fork.BlockCount = shared;
+        // Of a begun block the rest is its own work.
+        fork.BorrowedBlocks = tokens / BlockSize;
         fork.Computed = fork.Scheduled = tokens;
+        (fork.ForkedFrom, fork.ForkedTokens) = (parent, tokens);
+    }
+
+    /// <summary>
+    /// Has a beam give up its blocks for those of another one, which is as long. Entries of its block table that change are stale until
+    /// <see cref="WriteStaleEntries"/>.
+    /// </summary>
+    internal void GoOnFrom(Request source, Request beam)
+    {
+        int common = source.Blocks.AsSpan(0, source.BlockCount).CommonPrefixLength(beam.Blocks.AsSpan(0, beam.BlockCount));
+        int chain = beam.BlockCount;
+        _pool.BeginChain();
+        while (beam.BlockCount > common)
+        {
+            _pool.Release(beam.Blocks[--beam.BlockCount], chain);
+        }
+
+        while (beam.BlockCount < source.BlockCount)
+        {
+            _pool.AddReference(source.Blocks[beam.BlockCount]);
+            beam.Blocks[beam.BlockCount] = source.Blocks[beam.BlockCount];
+            beam.BlockCount++;
+        }
+
+        // Beams fail together: only what others computed is borrowed.
+        beam.BorrowedBlocks = source.BorrowedBlocks;
+        (beam.Computed, beam.Scheduled) = (source.Computed, source.Scheduled);
+        (beam.NodeCount, beam.LastNode, beam.LastNodeId) = (source.NodeCount, source.LastNode, source.LastNodeId);
+        beam.FirstStaleEntry = beam.Row < 0 ? int.MaxValue : Math.Min(beam.FirstStaleEntry, common);
+    }
+
+    /// <summary>Tells the device which entries of a running request's block table have changed.</summary>
+    internal static void WriteStaleEntries(Request request, StepPlan plan)
+    {
+        for (int i = request.FirstStaleEntry; i < request.BlockCount; i++)
+        {
+            Update(request, plan, i, request.Blocks[i]);
+        }
+
+        request.FirstStaleEntry = int.MaxValue;
     }
 
     /// <summary>Makes known what the request has filled.</summary>
@@ -156,6 +198,7 @@ internal sealed class KvCacheManager
         }
 
         request.BorrowedBlocks = 0;
+        request.ForkedFrom = null;
         PrefixCache.Restart(request);
     }
 

@@ -225,8 +225,8 @@ public sealed class AsyncLlmEngine : IDisposable
     /// <summary>Starts a request that was checked.</summary>
     internal void Submit(OutputProcessor processor)
     {
-        // The first completion first: the others wait for its prompt.
-        foreach (Request request in processor.Requests)
+        // The first completion first: the others wait for its prompt, or are beams of its search.
+        foreach (Request request in processor.Requests.Where(request => request.Beam == 0))
         {
             _parts.Core.Submit(request);
         }

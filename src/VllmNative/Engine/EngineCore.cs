@@ -317,7 +317,7 @@ internal sealed class EngineCore : IDisposable
     private void Finish(Request request, FinishReason reason, string? error)
     {
         request.Timings.LastToken = TimeProvider.System.GetTimestamp();
-        request.Mailbox.Finish(reason, null, error);
+        request.FinishReading(reason, null, error);
         _pump.Note(request.Mailbox);
     }
 
@@ -532,7 +532,7 @@ internal sealed class EngineCore : IDisposable
 
             bool disposed = _stop;
             message.Request.Timings.LastToken = TimeProvider.System.GetTimestamp();
-            message.Request.Mailbox.Finish(disposed ? FinishReason.Abort : FinishReason.Error, null, disposed ? null : _death?.Message);
+            message.Request.FinishReading(disposed ? FinishReason.Abort : FinishReason.Error, null, disposed ? null : _death?.Message);
             message.Request.Mailbox.Wake();
         }
     }

@@ -70,6 +70,16 @@ public sealed class LLM : IDisposable
         return Run([.. conversations.Select(messages => Prompt.FromTokens(Engine.EncodeChat(messages)))], _ => parameters ?? Engine.ChatDefaults);
     }
 
+    /// <summary>The likeliest continuations of prompts that a beam search finds, best first, batched together; none is started unless all are valid.</summary>
+    /// <param name="prompts">Text or token ids.</param>
+    /// <param name="parameters">For all of them.</param>
+    /// <exception cref="InvalidRequestException">A prompt or a parameter breaks a rule.</exception>
+    public IReadOnlyList<RequestOutput> BeamSearch(IReadOnlyList<Prompt> prompts, BeamSearchParams parameters)
+    {
+        ArgumentNullException.ThrowIfNull(parameters);
+        return Generate(prompts, parameters.ToSamplingParams());
+    }
+
     /// <summary>How likely the model finds each continuation of a prompt; they are scored together.</summary>
     /// <param name="prompt">Text or token ids.</param>
     /// <param name="continuations">Text, encoded on its own and without special tokens, or token ids; not empty.</param>

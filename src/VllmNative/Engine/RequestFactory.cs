@@ -60,7 +60,8 @@ internal sealed class RequestFactory
         CheckPrompt(ids, vocabulary);
         CheckParameters(prompt, parameters, vocabulary);
         Request[] requests = RequestsOf(ids, parameters, scheduling, LogitRulesFactory.Create(parameters, vocabulary, _parts.Tokenizer));
-        return new OutputProcessor(requests, requestId ?? $"req-{requests[0].Id}", prompt.Text, ids, _parts.Tokenizer, parameters.IgnoreEos ? null : _primaryEos);
+        // Of beams those are read that are returned.
+        return new OutputProcessor(parameters.UseBeamSearch ? requests[..parameters.N] : requests, requestId ?? $"req-{requests[0].Id}", prompt.Text, ids, _parts.Tokenizer, parameters.IgnoreEos ? null : _primaryEos);
     }
 
     /// <summary>Checks a prompt and makes the request whose result is a vector.</summary>
@@ -111,6 +112,7 @@ internal sealed class RequestFactory
         int room = (int)Math.Min(_parts.Capabilities.MaxModelLen - ids.Length, PoolTokens - ids.Length + 1);
         int maxTokens = Math.Min(parameters.MaxTokens ?? room, room);
         int[] stopIds = [.. (parameters.IgnoreEos ? [] : _eosIds).Concat(parameters.StopTokenIds).Distinct().Order()];
+        BeamGroup? beams = parameters.UseBeamSearch ? BeamsOf(parameters, maxTokens, stopIds, rules) : null;
         var requests = new Request[parameters.Candidates];
         long firstId = Interlocked.Add(ref _nextId, requests.Length) - requests.Length + 1;
         // Unseeded requests differ from each other, and a run with the same options and order repeats.
@@ -124,7 +126,10 @@ internal sealed class RequestFactory
             var request = new Request(firstId + i, ids, own, maxTokens, stopIds, _parts.KvGroup.BlockSize, seed + (ulong)i, i > 0 ? requests[0] : null)
             {
                 Scheduling = scores ? scheduling with { SkipReadingPrefixCache = true } : scheduling,
-                Rules = rules,
+                // Beams are looked at for bans when they are chosen.
+                Rules = beams is null ? rules : null,
+                Beams = beams,
+                Beam = beams is null ? 0 : i,
                 Pooling = pooling,
                 Deadline = Deadline(now, _options.RequestTimeout),
                 QueueDeadline = Deadline(now, _options.QueueTimeout),
@@ -134,10 +139,34 @@ internal sealed class RequestFactory
                 PrefixCache.HashPrompt(request, _parts.KvGroup.BlockSize);
             }
 
+            beams?.Add(request);
             requests[i] = request;
         }
 
         return requests;
+    }
+
+    private BeamGroup BeamsOf(SamplingParams parameters, int maxTokens, int[] stopIds, LogitRules? rules)
+    {
+        int width = parameters.Candidates;
+        string name = parameters.BestOf is null ? "n" : "best_of";
+        if (width > _parts.Capabilities.MaxNumSeqs)
+        {
+            throw new InvalidRequestException(name, $"{name} is {width}, expected 1..{_parts.Capabilities.MaxNumSeqs} with use_beam_search (MaxNumSeqs)");
+        }
+
+        if (_options.Scheduler == EngineOptions.StaticScheduler)
+        {
+            throw new InvalidRequestException("use_beam_search", "use_beam_search is true, expected false with static batching, which takes no beams in while it runs");
+        }
+
+        int[][] badWords = rules?.BadWords ?? [];
+        long candidates = BeamGroup.CandidatesOf(width, stopIds.Length, badWords.Length, _parts.Config.VocabSize);
+        return candidates > SamplingParams.MaxTopLogprobs
+            ? throw new InvalidRequestException(
+                name,
+                $"{name} is {width}, expected at most {Math.Max(SamplingParams.MaxTopLogprobs - stopIds.Length - badWords.Length, 0)} with {stopIds.Length} stop tokens and {badWords.Length} bad words: a beam's step brings {SamplingParams.MaxTopLogprobs} log-probabilities")
+            : new BeamGroup(parameters, maxTokens, (int)candidates, badWords);
     }
 
     // The last tokens of a prompt that count; int.MaxValue = all.

@@ -11,6 +11,7 @@ namespace VllmNative.Engine;
 internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, EngineRecorder? recorder = null)
 {
     private readonly List<Request> _overdue = [];
+    private readonly BeamCommitter _beams = new(scheduler, pump, recorder);
 
     /// <summary>A device that is lost, or out of memory for good, ends the engine; anything else ends the step's requests.</summary>
     internal static bool IsFatal(Exception failure) => failure is NativeException { Status: NativeStatus.DeviceLost };
@@ -59,6 +60,12 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
             {
                 request.Computed += row.QueryLength;
                 TakeScores(request, row, result, i);
+                if (request.Beams is { } group && row.Samples)
+                {
+                    EndedAny |= _beams.Take(request, group, result, result.FirstIdOf(i) + row.GivenCount, now);
+                    continue;
+                }
+
                 Take(request, result, i, row.GivenCount, now);
                 if (request.Pooling is { } pooling && row.SequenceLength == request.PromptLength)
                 {
@@ -82,6 +89,12 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
         }
 
         EndedAny = true;
+        if (request.Beams is { } group)
+        {
+            _beams.End(group, reason, error, failed);
+            return;
+        }
+
         request.Timings.LastToken = TimeProvider.System.GetTimestamp();
         scheduler.Finish(request, failed);
         recorder?.Ended(request, reason);

@@ -108,7 +108,7 @@ internal sealed class ModelRunner : IDisposable
             Compute(plan, step, slot, bucket, inputs, changes);
         }
 
-        _readback.Start(slot, logprobs: plan.MaxTopLogprobs >= 0);
+        _readback.Start(slot, plan.MaxTopLogprobs);
         _clock?.End();
     }
 
@@ -392,7 +392,7 @@ internal sealed class ModelRunner : IDisposable
             StepOutputs.Floats(host.Logprobs, samples).CopyTo(result.Logprobs);
             StepOutputs.Ints(host.Ranks, samples).CopyTo(result.Ranks);
             StepOutputs.Ints(host.TopIds, samples * top).CopyTo(result.TopIds);
-            StepOutputs.Floats(host.TopLogprobs, samples * top).CopyTo(result.TopLogprobs);
+            StepOutputs.Floats(host.TopLogprobs(top), samples * top).CopyTo(result.TopLogprobs);
         }
     }
 }

@@ -33,9 +33,11 @@ internal sealed class StepReadback : IDisposable
     internal StepOutputs OnDevice => new(_memory.Data, _maxRows);
 
     /// <summary>Starts the copy of what the stream has computed by then.</summary>
-    internal void Start(int slot, bool logprobs)
+    /// <param name="slot">The step's.</param>
+    /// <param name="topLogprobs">Width of the step's top ids; -1 = it has no log-probabilities.</param>
+    internal void Start(int slot, int topLogprobs)
     {
-        _device.CopyToHost(_host[slot].Data, _memory.Data, StepOutputs.BytesUsed(_maxRows, logprobs));
+        _device.CopyToHost(_host[slot].Data, _memory.Data, StepOutputs.BytesUsed(_maxRows, topLogprobs));
         _arrived[slot].Record();
     }
 

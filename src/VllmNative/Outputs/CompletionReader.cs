@@ -41,6 +41,8 @@ internal sealed class CompletionReader
 
     internal bool Finished => _finish != FinishReason.None;
 
+    internal FinishReason FinishReason => _finish;
+
     /// <summary>Whether it has changed since it was last built.</summary>
     internal bool HasNews { get; private set; }
 
@@ -60,6 +62,9 @@ internal sealed class CompletionReader
     internal int TokenCount => _ids.Count;
 
     internal double CumulativeLogprob => _cumulativeLogprob;
+
+    /// <summary>Of a sequence that a beam search has found; null = it has found none.</summary>
+    internal double? Score { get; private set; }
 
     /// <summary>Takes what the mailbox has; returns whether anything is new.</summary>
     internal bool Advance()
@@ -92,6 +97,7 @@ internal sealed class CompletionReader
             TokenIds = CollectionsMarshal.AsSpan(_ids)[from..].ToArray(),
             Logprobs = !_request.Parameters.ReturnsLogprobs ? null : CollectionsMarshal.AsSpan(_logprobs)[from..].ToArray(),
             CumulativeLogprob = _request.Mailbox.Logprobs is null ? null : _cumulativeLogprob,
+            Score = Score,
             FinishReason = _finish,
             StopReason = _stopReason,
         };
@@ -160,6 +166,7 @@ internal sealed class CompletionReader
     private void End(MailboxState state)
     {
         _finish = state.Finish;
+        Score = state.Score;
         _stopReason = state.Finish == FinishReason.Repetition ? "repetition_detected"
             // The end of a sequence needs no further reason.
             : state.StopTokenId == _primaryEos ? null : state.StopTokenId;

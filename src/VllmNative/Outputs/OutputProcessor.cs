@@ -63,7 +63,7 @@ internal sealed class OutputProcessor
         }
 
         Finished = finished;
-        return news && (finished || (_parameters.OutputKind != OutputKind.FinalOnly && !_parameters.Selects));
+        return news && (finished || (_parameters is { OutputKind: not OutputKind.FinalOnly, Selects: false, UseBeamSearch: false }));
     }
 
     /// <summary>What there is so far, or since the last time.</summary>
@@ -94,6 +94,14 @@ internal sealed class OutputProcessor
     private CompletionOutput[] Completions()
     {
         bool onlyNew = _parameters.OutputKind == OutputKind.Delta;
+        if (_parameters.UseBeamSearch)
+        {
+            // Where there are fewer sequences than asked for, the last ones found none.
+            return [.. _completions
+                .Where(completion => completion.Score is not null || completion.FinishReason is FinishReason.Abort or FinishReason.Error)
+                .Select((completion, index) => completion.Build(index, onlyNew))];
+        }
+
         if (_parameters.Selects)
         {
             // Those that failed come last.

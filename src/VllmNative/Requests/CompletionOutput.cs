@@ -18,8 +18,11 @@ public sealed record CompletionOutput
     /// <summary>One entry for each of <see cref="TokenIds"/>, when log-probabilities were asked for.</summary>
     public IReadOnlyList<PositionLogprobs>? Logprobs { get; init; }
 
-    /// <summary>Sum of all its tokens' log-probabilities so far, when they were asked for or decide between candidates.</summary>
+    /// <summary>Sum of all its tokens' log-probabilities so far, when they were asked for or decide between candidates or beams.</summary>
     public double? CumulativeLogprob { get; init; }
+
+    /// <summary>With a beam search: the cumulative log-probability divided by length^length_penalty, by which the completions are ordered.</summary>
+    public double? Score { get; init; }
 
     /// <summary>Why it ended; None while it goes on.</summary>
     public FinishReason FinishReason { get; init; }

@@ -41,8 +41,8 @@ internal sealed class Mailbox
     }
 
     /// <summary>Ends the request; the first end counts. Tokens are posted before it.</summary>
-    internal void Finish(FinishReason reason, int? stopTokenId, string? error) =>
-        Interlocked.CompareExchange(ref _state, new MailboxState(reason, stopTokenId, error), MailboxState.Open);
+    internal void Finish(FinishReason reason, int? stopTokenId, string? error, double? score = null) =>
+        Interlocked.CompareExchange(ref _state, new MailboxState(reason, stopTokenId, error) { Score = score }, MailboxState.Open);
 
     /// <summary>Wakes the reader; pump thread.</summary>
     internal void Wake() => _signal.Set();
@@ -63,6 +63,9 @@ internal sealed class Mailbox
 /// <summary>How a request stood when its mailbox was drained.</summary>
 internal sealed record MailboxState(FinishReason Finish, int? StopTokenId, string? Error)
 {
+    /// <summary>Of a sequence that a beam search has found.</summary>
+    internal double? Score { get; init; }
+
     /// <summary>It goes on.</summary>
     internal static MailboxState Open { get; } = new(FinishReason.None, null, null);
 }

@@ -8,6 +8,7 @@ internal sealed class Request
 {
     private readonly int[] _tokens;
     private readonly bool _needsTokens;
+    private readonly int _blockSize;
     private int _claimed;
 
     /// <param name="id">Internal number, never reused.</param>
@@ -28,6 +29,7 @@ internal sealed class Request
         MaxTokens = maxTokens;
         StopIds = stopIds;
         Seed = seed;
+        _blockSize = blockSize;
         _tokens = new int[prompt.Length + maxTokens];
         prompt.CopyTo(_tokens);
         Length = prompt.Length;
@@ -45,6 +47,15 @@ internal sealed class Request
     internal Request? Parent { get; }
 
     internal SamplingParams Parameters { get; }
+
+    /// <summary>The beam search that it is a beam of; null = none. Its tokens are then chosen for all beams together, on the host.</summary>
+    internal BeamGroup? Beams { get; init; }
+
+    /// <summary>Which of the beams.</summary>
+    internal int Beam { get; init; }
+
+    /// <summary>Whether it has nothing to compute before the other beams' steps have returned too.</summary>
+    internal bool AwaitsBeams { get; set; }
 
     /// <summary>What it changes about its logits; null = nothing.</summary>
     internal LogitRules? Rules
@@ -129,8 +140,16 @@ internal sealed class Request
 
     internal int BlockCount { get; set; }
 
+    /// <summary>The first entry of the block table that its row on the device does not have yet; int.MaxValue = the device has all.</summary>
+    internal int FirstStaleEntry { get; set; } = int.MaxValue;
+
     /// <summary>Leading blocks whose content others computed: prefix hits, or the parent's of a fork.</summary>
     internal int BorrowedBlocks { get; set; }
+
+    /// <summary>Whose first so many tokens' K/V it took over, shared or since then copied; null = nobody's.</summary>
+    internal Request? ForkedFrom { get; set; }
+
+    internal int ForkedTokens { get; set; }
 
     /// <summary>Prompt tokens that its first step found in the prefix cache; -1 = not looked up yet.</summary>
     internal int CachedTokens { get; set; } = -1;
@@ -173,7 +192,7 @@ internal sealed class Request
     internal long Deadline { get; set; } = long.MaxValue;
 
     /// <summary>Whether its next step cannot be planned before the token that a step in flight samples is known.</summary>
-    internal bool AwaitsToken => _needsTokens && Pending > 0;
+    internal bool AwaitsToken => (_needsTokens || Beams is not null) && Pending > 0;
 
     /// <summary>Tokens that exist somewhere but are not scheduled yet.</summary>
     internal int Unscheduled => Length + Pending - Scheduled;
@@ -181,12 +200,32 @@ internal sealed class Request
     /// <summary>Whether tokens from this one on are part of a prompt whose log-probabilities are still wanted.</summary>
     internal bool ScoresPromptFrom(int token) => PromptLogprobs is not null && PromptScored < PromptLength - 1 && token < PromptLength - 1;
 
+    /// <summary>Ends what its readers see, of a beam that of all beams; the first end counts.</summary>
+    internal void FinishReading(FinishReason reason, int? stopTokenId, string? error)
+    {
+        Mailbox.Finish(reason, stopTokenId, error);
+        foreach (Request beam in Beams is null ? [] : Beams.Beams)
+        {
+            beam.Mailbox.Finish(reason, stopTokenId, error);
+        }
+    }
+
     /// <summary>Whether the caller is the first to submit it: a request runs once.</summary>
     internal bool TryClaim() => Interlocked.Exchange(ref _claimed, 1) == 0;
 
     internal int TokenAt(int index) => _tokens[index];
 
     internal void Append(int id) => _tokens[Length++] = id;
+
+    /// <summary>Puts another token at a generated position, known or not: what was hashed from there on is hashed again.</summary>
+    internal void Rewrite(int output, int id)
+    {
+        _tokens[PromptLength + output] = id;
+        HashedBlocks = Math.Min(HashedBlocks, (PromptLength + output) / _blockSize);
+    }
+
+    /// <summary>So many generated tokens are known.</summary>
+    internal void Rewind(int outputs) => Length = PromptLength + outputs;
 
     internal bool IsStop(int id) => Array.BinarySearch(StopIds, id) >= 0;
 

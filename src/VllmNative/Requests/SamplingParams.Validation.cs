@@ -52,6 +52,7 @@ public sealed partial record SamplingParams
         ValidateCompletions();
         ValidateStop();
         ValidateBans();
+        ValidateBeams();
         RepetitionDetection?.Validate();
         ValidateTruncation(TruncatePromptTokens);
 
@@ -89,10 +90,44 @@ public sealed partial record SamplingParams
             throw Invalid("best_of", $"best_of is {BestOf}, expected {N}..{MaxCompletions} (n and the most)");
         }
 
-        if (Candidates > 1 && IsGreedy)
+        if (Candidates > 1 && IsGreedy && !UseBeamSearch)
         {
             throw Invalid(N > 1 ? "n" : "best_of", $"{(N > 1 ? "n" : "best_of")} is {Candidates}, expected 1 with greedy sampling (temperature {Temperature})");
         }
+    }
+
+    private void ValidateBeams()
+    {
+        if (!double.IsFinite(LengthPenalty))
+        {
+            throw Invalid("length_penalty", $"length_penalty is {LengthPenalty}, expected a finite number");
+        }
+
+        if (!Enum.IsDefined(EarlyStopping))
+        {
+            throw Invalid("early_stopping", $"early_stopping is {(int)EarlyStopping}, expected False, True or Never");
+        }
+
+        if (!UseBeamSearch)
+        {
+            Need("length_penalty", LengthPenalty == 1, $"length_penalty is {LengthPenalty}, expected 1 without use_beam_search");
+            Need("early_stopping", EarlyStopping == EarlyStopping.False, $"early_stopping is {EarlyStopping}, expected False without use_beam_search");
+            return;
+        }
+
+        Need("temperature", Temperature == 0, $"temperature is {Temperature}, expected 0 with use_beam_search");
+        Need("top_p", TopP == 1, $"top_p is {TopP}, expected 1 with use_beam_search");
+        Need("top_k", TopK is 0 or -1, $"top_k is {TopK}, expected 0 or -1 with use_beam_search");
+        Need("min_p", MinP == 0, $"min_p is {MinP}, expected 0 with use_beam_search");
+        Need("presence_penalty", PresencePenalty == 0, $"presence_penalty is {PresencePenalty}, expected 0 with use_beam_search");
+        Need("frequency_penalty", FrequencyPenalty == 0, $"frequency_penalty is {FrequencyPenalty}, expected 0 with use_beam_search");
+        Need("repetition_penalty", RepetitionPenalty == 1, $"repetition_penalty is {RepetitionPenalty}, expected 1 with use_beam_search");
+        Need("logit_bias", LogitBias is null or { Count: 0 }, $"logit_bias has {LogitBias?.Count} entries, expected none with use_beam_search");
+        Need("allowed_token_ids", AllowedTokenIds is null, $"allowed_token_ids has {AllowedTokenIds?.Count} entries, expected null with use_beam_search");
+        Need("stop", Stop.Count == 0, $"stop has {Stop.Count} entries, expected none with use_beam_search: use stop_token_ids");
+        Need("logits_processors", LogitsProcessors.Count == 0, $"logits_processors has {LogitsProcessors.Count} entries, expected none with use_beam_search");
+        Need("logprob_token_ids", LogprobTokenIds is null, $"logprob_token_ids has {LogprobTokenIds?.Count} entries, expected null with use_beam_search");
+        Need("repetition_detection", RepetitionDetection is null, $"repetition_detection was given, expected null with use_beam_search");
     }
 
     private void ValidateBans()
@@ -171,6 +206,14 @@ public sealed partial record SamplingParams
         if (!(value >= low && value <= high))
         {
             throw Invalid(name, $"{name} is {value}, expected {low}..{high}");
+        }
+    }
+
+    private static void Need(string name, bool holds, FormattableString message)
+    {
+        if (!holds)
+        {
+            throw Invalid(name, message);
         }
     }
 

@@ -12,6 +12,9 @@ public sealed partial record SamplingParams
     /// <summary>The most completions of one request; a request holds memory for each from the start.</summary>
     public const int MaxCompletions = 128;
 
+    /// <summary>The most log-probabilities of a position that a step brings; what beams choose from.</summary>
+    internal const int MaxTopLogprobs = 256;
+
     /// <summary>Greedy sampling: always the most likely token.</summary>
     public static SamplingParams Greedy { get; } = new() { Temperature = 0 };
 
@@ -21,7 +24,7 @@ public sealed partial record SamplingParams
     /// <summary>The most processors of a request.</summary>
     public const int MaxLogitsProcessors = 16;
 
-    /// <summary>Completions to return, 1..128; above 1 needs a temperature, since greedy ones would be alike. Their seeds are seed, seed + 1, ...</summary>
+    /// <summary>Completions to return, 1..128; above 1 needs a temperature or a beam search, since greedy ones would be alike. Their seeds are seed, seed + 1, ...</summary>
     public int N { get; init; } = 1;
 
     /// <summary>
@@ -29,6 +32,23 @@ public sealed partial record SamplingParams
     /// ended; n..128, null = n.
     /// </summary>
     public int? BestOf { get; init; }
+
+    /// <summary>
+    /// Whether the completions are the <see cref="N"/> of the highest score that a beam search of width <see cref="BestOf"/> (null = N) finds, at
+    /// most the engine's MaxNumSeqs. They come when all have ended, the best first, since until then any of their tokens may change.
+    /// Log-probabilities are the model's, bans are min_tokens and bad_words; temperature must be 0, and what else changes logits is refused,
+    /// as are stop strings and repetition detection.
+    /// </summary>
+    public bool UseBeamSearch { get; init; }
+
+    /// <summary>
+    /// With <see cref="UseBeamSearch"/>: a sequence's score is its cumulative log-probability divided by its length to this power, the
+    /// end-of-sequence token counted and the prompt not; finite, above 0 favours long ones.
+    /// </summary>
+    public double LengthPenalty { get; init; } = 1;
+
+    /// <summary>With <see cref="UseBeamSearch"/>: when a search that is full of finished sequences ends.</summary>
+    public EarlyStopping EarlyStopping { get; init; }
 
     /// <summary>Most tokens to generate, at least 1; null = the rest of the context.</summary>
     public int? MaxTokens { get; init; } = 16;
@@ -127,14 +147,14 @@ public sealed partial record SamplingParams
 
     internal bool IsGreedy => Temperature < GreedyBelow;
 
-    /// <summary>Completions to generate.</summary>
+    /// <summary>Completions to generate, or beams.</summary>
     internal int Candidates => BestOf ?? N;
 
     /// <summary>Whether the best of the candidates are returned, which is known when all have ended.</summary>
-    internal bool Selects => Candidates > N;
+    internal bool Selects => !UseBeamSearch && Candidates > N;
 
     /// <summary>Log-probabilities that sampling gives beside the sampled token's; -1 = none at all.</summary>
-    internal int SampledLogprobs => Logprobs ?? (Selects || LogprobTokenIds is not null ? 0 : -1);
+    internal int SampledLogprobs => Logprobs ?? (Selects || UseBeamSearch || LogprobTokenIds is not null ? 0 : -1);
 
     /// <summary>Whether the caller is told log-probabilities of generated tokens.</summary>
     internal bool ReturnsLogprobs => Logprobs is not null || LogprobTokenIds is not null;

@@ -9,8 +9,6 @@ namespace VllmNative.Sampling;
 /// </summary>
 internal sealed unsafe class Sampler : IDisposable
 {
-    internal const int MaxTopLogprobs = 20;
-
     private const int CountChunk = 4096;
 
     private readonly Device _device;
@@ -112,7 +110,7 @@ internal sealed unsafe class Sampler : IDisposable
                 Tensor.Vector(_outputs.Logprobs, DataType.Float32, rows),
                 Tensor.Vector(_outputs.Ranks, DataType.Int32, rows),
                 top == 0 ? default : Tensor.Matrix(_outputs.TopIds, DataType.Int32, rows, top),
-                top == 0 ? default : Tensor.Matrix(_outputs.TopLogprobs, DataType.Float32, rows, top));
+                top == 0 ? default : Tensor.Matrix(_outputs.TopLogprobs(batch.TopLogprobs), DataType.Float32, rows, top));
             batch.Requested?.Gather(scored, Ids(rows));
         }
     }

@@ -1,10 +1,12 @@
+using VllmNative.Requests;
+
 namespace VllmNative.Sampling;
 
 /// <summary>Where a step's results lie in one piece of memory, on the device or on the host.</summary>
 internal readonly struct StepOutputs(nint data, int maxRows)
 {
-    // [row flags][ids][flags][logprobs][ranks], each maxRows words; then top ids and top logprobs. What every step has comes
-    // first, so that one copy from the start brings what was asked for.
+    // [row flags][ids][flags][logprobs][ranks], each maxRows words; then top ids and top logprobs, as wide as the step asks. What every
+    // step has comes first, so that one copy from the start brings what was asked for.
     private const int Always = 3;
     private const int Single = 5;
 
@@ -24,12 +26,15 @@ internal readonly struct StepOutputs(nint data, int maxRows)
 
     internal nint TopIds => Part(Single);
 
-    internal nint TopLogprobs => Part(Single + Sampler.MaxTopLogprobs);
+    /// <param name="width">Of the step's top ids.</param>
+    internal nint TopLogprobs(int width) => Part(Single + width);
 
-    internal static long BytesFor(int maxRows) => (long)maxRows * (Single + (2 * Sampler.MaxTopLogprobs)) * sizeof(int);
+    internal static long BytesFor(int maxRows) => BytesUsed(maxRows, SamplingParams.MaxTopLogprobs);
 
     /// <summary>Bytes from the start that hold what a step produced.</summary>
-    internal static long BytesUsed(int maxRows, bool logprobs) => logprobs ? BytesFor(maxRows) : (long)maxRows * Always * sizeof(int);
+    /// <param name="maxRows">Most rows of a step.</param>
+    /// <param name="topLogprobs">Width of its top ids; -1 = it has no log-probabilities.</param>
+    internal static long BytesUsed(int maxRows, int topLogprobs) => (long)maxRows * (topLogprobs < 0 ? Always : Single + (2 * topLogprobs)) * sizeof(int);
 
     internal static unsafe ReadOnlySpan<int> Ints(nint part, int count) => new((void*)part, count);
 

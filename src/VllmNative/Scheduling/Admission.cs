@@ -62,6 +62,12 @@ internal sealed class Admission
         for (int i = _running.Count - 1; i >= 0 && (missing > 0 || rows); i--)
         {
             Request victim = _running[i];
+            if (victim.Beams is not null)
+            {
+                // The others of its group would wait for it, and their rows and blocks with them.
+                continue;
+            }
+
             if (!WaitingQueue.Before(first, victim) || victim.Overtaken >= _limits.MaxOvertakes)
             {
                 break;
@@ -78,6 +84,12 @@ internal sealed class Admission
     /// <param name="admitted">Receives them.</param>
     internal void Admit(StepPlan plan, List<Request> admitted)
     {
+        // While one that has begun lacks room, nobody else takes it.
+        if (!TryAdmitBeams(plan, admitted))
+        {
+            return;
+        }
+
         if (_static is { } batch && !batch.Open(_running.Count))
         {
             return;
@@ -116,6 +128,28 @@ internal sealed class Admission
 
         _passed.Clear();
         _static?.Close(_running.Count, _waiting.Count);
+    }
+
+    // Beams of groups that have begun; false when there is no room for one.
+    private bool TryAdmitBeams(StepPlan plan, List<Request> admitted)
+    {
+        List<Request> beams = _waiting.Beams;
+        bool fit = true;
+        for (int i = 0; i < beams.Count && !_budget.IsSpent;)
+        {
+            Request beam = beams[i];
+            if (!beam.AwaitsBeams && TryAdmit(beam, plan))
+            {
+                // It is not in the list any more.
+                admitted.Add(beam);
+                continue;
+            }
+
+            fit &= beam.AwaitsBeams || beam.InTransfer;
+            i++;
+        }
+
+        return fit;
     }
 
     // Blocks that the request needs beyond those that are free.

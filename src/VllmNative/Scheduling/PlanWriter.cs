@@ -46,7 +46,7 @@ internal static class PlanWriter
 
         if (samples)
         {
-            top = Math.Max(top, request.Parameters.SampledLogprobs);
+            top = Math.Max(top, request.Beams?.TopLogprobs ?? request.Parameters.SampledLogprobs);
             request.Pending++;
             request.LastTokenOnDevice = true;
             plan.AllGreedy &= request.Parameters.IsGreedy;
@@ -69,10 +69,10 @@ internal static class PlanWriter
         return logits;
     }
 
-    // min_tokens: what would end the request is banned until then.
+    // min_tokens: what would end the request is banned until then. Beams choose from the model's own log-probabilities and look at that there.
     private static void BanStops(StepPlan plan, Request request, int row)
     {
-        if (request.OutputLength + request.Pending - 1 >= request.Parameters.MinTokens)
+        if (request.Beams is not null || request.OutputLength + request.Pending - 1 >= request.Parameters.MinTokens)
         {
             return;
         }

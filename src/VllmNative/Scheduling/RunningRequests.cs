@@ -11,6 +11,9 @@ internal sealed class RunningRequests
     private readonly RowAllocator _rows;
     private readonly RowAllocator _countSlots;
 
+    // Free rows that groups of beams have for themselves: beams wait for each other, so that two groups could wait for each other's rows.
+    private int _kept;
+
     internal RunningRequests(SchedulerLimits limits)
     {
         _list = new List<Request>(limits.MaxNumSeqs);
@@ -30,10 +33,15 @@ internal sealed class RunningRequests
     internal Request Last => _list[^1];
 
     /// <summary>Requests that leave keep their rows until their steps in flight return.</summary>
-    internal bool HasRowFor(Request request) => _rows.Free > 0 && (!request.Parameters.HasPenalties || _countSlots.Free > 0);
+    internal bool HasRowFor(Request request) => request.Beams switch
+    {
+        { HoldsRows: true } => _rows.Free > 0,
+        { Width: var width } => _rows.Free - _kept >= width,
+        null => !Full && (!request.Parameters.HasPenalties || _countSlots.Free > 0),
+    };
 
     /// <summary>Whether a row is missing for everybody, not just for this one's penalties.</summary>
-    internal bool Full => _rows.Free == 0;
+    internal bool Full => _rows.Free == _kept;
 
     /// <summary>Who holds a row; a row stays with its request until no step in flight uses it.</summary>
     internal Request RequestAt(int row) => _byRow[row] ?? throw new InvalidOperationException($"row {row} has no request");
@@ -42,6 +50,7 @@ internal sealed class RunningRequests
     {
         request.Status = RequestStatus.Running;
         request.Row = _rows.Take();
+        TakeKept(request.Beams);
         _byRow[request.Row] = request;
         request.CountSlot = request.Parameters.HasPenalties ? _countSlots.Take() : -1;
         int at = _list.Count;
@@ -68,6 +77,12 @@ internal sealed class RunningRequests
             _rows.Release(request.Row);
             request.Row = -1;
             request.LastTokenOnDevice = false;
+            request.FirstStaleEntry = int.MaxValue;
+            if (request.Beams is { HoldsRows: true } group)
+            {
+                group.RowsTaken--;
+                _kept++;
+            }
         }
 
         if (request.CountSlot >= 0)
@@ -75,5 +90,33 @@ internal sealed class RunningRequests
             _countSlots.Release(request.CountSlot);
             request.CountSlot = -1;
         }
+    }
+
+    /// <summary>No further beam of the group gets a row.</summary>
+    internal void LetRowsGo(BeamGroup group)
+    {
+        if (group.HoldsRows)
+        {
+            group.HoldsRows = false;
+            _kept -= group.Width - group.RowsTaken;
+        }
+    }
+
+    // With its first beam a group gets rows for all.
+    private void TakeKept(BeamGroup? group)
+    {
+        if (group is null)
+        {
+            return;
+        }
+
+        if (!group.HoldsRows)
+        {
+            group.HoldsRows = true;
+            _kept += group.Width;
+        }
+
+        group.RowsTaken++;
+        _kept--;
     }
 }

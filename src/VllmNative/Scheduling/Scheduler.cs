@@ -23,7 +23,9 @@ internal sealed class Scheduler
     private readonly DiskTier? _disk;
     private readonly Preemption _preemption;
     private readonly Admission _admission;
+    private readonly BeamMoves _beamMoves;
     private readonly StepBudget _budget;
+    private readonly int _mostStaleEntries;
 
     // Learned where something depends on it.
     private readonly StepTimeModel? _model;
@@ -58,6 +60,9 @@ internal sealed class Scheduler
         _cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
         _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, _cost, setup.BlockBytes, _events);
         _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events);
+        _beamMoves = new BeamMoves(cache, _waiting, _swap, _preemption);
+        // What rows may need besides: the tokens' blocks, and a copied or begun one for each.
+        _mostStaleEntries = limits.MaxTableUpdates - (limits.MaxNumBatchedTokens / cache.BlockSize) - (2 * limits.MaxNumSeqs);
         _pins = new PinnedPrefixes(cache.Pool);
         _defragmenter = new Defragmenter(cache.Pool, cache.Prefixes, limits.MaxTableUpdates / 2);
         _leaving = new List<Request>(limits.MaxNumSeqs);
@@ -84,7 +89,7 @@ internal sealed class Scheduler
 
     internal BlockTransfers Transfers => _transfers;
 
-    internal bool HasWork => _running.Count > 0 || _waiting.Count > 0 || _transfers.Any;
+    internal bool HasWork => _running.Count > 0 || _waiting.Count > 0 || _waiting.Beams.Count > 0 || _transfers.Any;
 
     /// <summary>How often a request lost its blocks so far; other threads may read it.</summary>
     internal long Preemptions => _preemption.Count;
@@ -169,11 +174,11 @@ internal sealed class Scheduler
         bool pressed = !ScheduleRunning(plan);
         PreemptYielding(plan);
         // A pool that just overflowed takes nobody in, unless nobody is left.
-        if (!pressed || _running.Count == 0)
+        if (!pressed || _running.Count == 0 || IsStuck(plan))
         {
             _admission.Admit(plan, admitted);
-            // Nobody runs and nothing is under way: those who wait hold each other's blocks, or pins hold them.
-            while (_running.Count == 0 && !_transfers.Any && _waiting.First is { } first && (_preemption.TryReclaim(keep: first) || _pins.TryEndOne()))
+            // Nothing is computed or under way: those who wait hold each other's blocks, or beams that wait for others of their group do, or pins.
+            while (IsStuck(plan) && _waiting.Next is { } first && (_preemption.TryReclaim(keep: first) || TryPreemptLast(plan) || _pins.TryEndOne()))
             {
                 _admission.Admit(plan, admitted);
             }
@@ -224,6 +229,26 @@ internal sealed class Scheduler
         else
         {
             GiveBack(request);
+        }
+    }
+
+    /// <summary>The next tokens of a group's beams have been chosen.</summary>
+    internal void Advance(BeamGroup group) => _beamMoves.Advance(group);
+
+    /// <summary>Takes a group's beams out, wherever they are.</summary>
+    /// <param name="group">The group.</param>
+    /// <param name="failed">Whether the computation of one failed: nobody may build on what any of them computed.</param>
+    internal void Finish(BeamGroup group, bool failed)
+    {
+        _running.LetRowsGo(group);
+        foreach (Request beam in group.Beams)
+        {
+            if (BeamMoves.IsKnown(beam))
+            {
+                Finish(beam, failed);
+            }
+
+            beam.Status = RequestStatus.Finished;
         }
     }
 
@@ -355,10 +380,42 @@ internal sealed class Scheduler
         _cache.Enter(request);
     }
 
+    // Nothing is computed, and no step or copy that comes back will change that.
+    private bool IsStuck(StepPlan plan)
+    {
+        if (plan.Rows.Count > 0 || _transfers.Any || _leaving.Count > 0)
+        {
+            return false;
+        }
+
+        for (int i = 0; i < _running.Count; i++)
+        {
+            if (_running[i].StepsInFlight > 0)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    // A beam that waits for its group; what its last step said is not lost.
+    private bool TryPreemptLast(StepPlan plan)
+    {
+        if (_running.Count == 0)
+        {
+            return false;
+        }
+
+        _preemption.Preempt(_running.Last, plan);
+        return true;
+    }
+
     // False when the pool overflowed.
     private bool ScheduleRunning(StepPlan plan)
     {
         bool preempted = false;
+        int stale = 0;
         for (int i = 0; i < _running.Count && !_budget.IsSpent; i++)
         {
             Request request = _running[i];
@@ -368,12 +425,20 @@ internal sealed class Scheduler
                 continue;
             }
 
+            stale += Math.Max(0, request.BlockCount - request.FirstStaleEntry);
+            if (stale > _mostStaleEntries)
+            {
+                break;
+            }
+
             if (!TryMakeRoom(request, request.Scheduled + tokens, plan, ref preempted))
             {
                 // Nobody behind it is computed either, so that the last ones' steps return and their blocks can be taken.
                 return false;
             }
 
+            // Last, since only a plan with rows is certain to be submitted.
+            KvCacheManager.WriteStaleEntries(request, plan);
             _budget.TakeLogits(PlanWriter.AddRow(plan, request, tokens) - 1);
             _budget.Take(tokens, request.Scheduled);
             _cache.Register(request);
@@ -461,6 +526,15 @@ internal sealed class Scheduler
                         Retract(other, at);
                     }
                 }
+            }
+        }
+
+        // Of a begun block that was shared one of the two has a copy by now.
+        foreach (Request fork in Owners.Where(other => other.ForkedFrom == request && other.Status != RequestStatus.Finished && !other.Retracted).ToArray())
+        {
+            if (fork.ForkedTokens > fromBlock * _cache.BlockSize)
+            {
+                Retract(fork, fromBlock);
             }
         }
     }

@@ -11,14 +11,39 @@ namespace VllmNative.Scheduling;
 internal sealed class WaitingQueue : IEnumerable<Request>
 {
     private readonly List<Request> _holders = [];
+    private readonly List<Request> _beams = [];
     private Request[] _heap = new Request[4096];
 
+    /// <summary>Without <see cref="Beams"/>.</summary>
     internal int Count { get; private set; }
 
     internal Request? First => Count == 0 ? null : _heap[0];
 
     /// <summary>Who waits and holds blocks of the device all the same: forks, and requests that were just swapped in.</summary>
     internal List<Request> Holders => _holders;
+
+    /// <summary>
+    /// Beams of groups that have begun, in the order in which they came: they go on before anybody else begins. Among them are those that have
+    /// nothing to compute before their group advances.
+    /// </summary>
+    internal List<Request> Beams => _beams;
+
+    /// <summary>The next one that has something to compute.</summary>
+    internal Request? Next
+    {
+        get
+        {
+            foreach (Request beam in _beams)
+            {
+                if (!beam.AwaitsBeams)
+                {
+                    return beam;
+                }
+            }
+
+            return First;
+        }
+    }
 
     /// <summary>Whether a is served before b.</summary>
     internal static bool Before(Request a, Request b) => a.Rank != b.Rank ? a.Rank < b.Rank : a.Arrival < b.Arrival;
@@ -31,9 +56,26 @@ internal sealed class WaitingQueue : IEnumerable<Request>
             Array.Resize(ref _heap, 2 * Count);
         }
 
-        Place(request, Count++);
-        Up(request.WaitingIndex);
+        if (request.Beams is { HoldsRows: true })
+        {
+            _beams.Add(request);
+        }
+        else
+        {
+            Place(request, Count++);
+            Up(request.WaitingIndex);
+        }
+
         if (request.BlockCount > 0)
+        {
+            _holders.Add(request);
+        }
+    }
+
+    /// <summary>A request has got blocks; if it waits, it is one of the <see cref="Holders"/>.</summary>
+    internal void NoteHolder(Request request)
+    {
+        if (_beams.Contains(request) && !_holders.Contains(request))
         {
             _holders.Add(request);
         }
@@ -45,7 +87,8 @@ internal sealed class WaitingQueue : IEnumerable<Request>
         int at = request.WaitingIndex;
         if (at < 0)
         {
-            return false;
+            _holders.Remove(request);
+            return _beams.Remove(request);
         }
 
         request.WaitingIndex = -1;
@@ -62,8 +105,8 @@ internal sealed class WaitingQueue : IEnumerable<Request>
         return true;
     }
 
-    /// <summary>In no order; a struct: walking the queue allocates nothing.</summary>
-    public Enumerator GetEnumerator() => new(_heap, Count);
+    /// <summary>In no order, with <see cref="Beams"/>; a struct: walking the queue allocates nothing.</summary>
+    public Enumerator GetEnumerator() => new(_heap, Count, _beams);
 
     IEnumerator<Request> IEnumerable<Request>.GetEnumerator() => GetEnumerator();
 
@@ -107,15 +150,15 @@ internal sealed class WaitingQueue : IEnumerable<Request>
         request.WaitingIndex = at;
     }
 
-    internal struct Enumerator(Request[] heap, int count) : IEnumerator<Request>
+    internal struct Enumerator(Request[] heap, int count, List<Request> beams) : IEnumerator<Request>
     {
         private int _at = -1;
 
-        public readonly Request Current => heap[_at];
+        public readonly Request Current => _at < count ? heap[_at] : beams[_at - count];
 
         readonly object IEnumerator.Current => Current;
 
-        public bool MoveNext() => ++_at < count;
+        public bool MoveNext() => ++_at < count + beams.Count;
 
         public readonly void Reset() => throw new NotSupportedException();
 

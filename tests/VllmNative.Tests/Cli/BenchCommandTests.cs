@@ -43,6 +43,25 @@ public sealed class BenchCommandTests : IDisposable
     }
 
     [Fact]
+    public void Beams_OfATinyModel()
+    {
+        CliResult result = CliProcess.Run(
+            "bench", "beams", "--model-config", Tiny, "--beam-width", "3", "--num-prompts", "2", "--input-len", "20", "--output-len", "6", "--threads", "1", "--json", JsonFile);
+        Assert.Equal("", result.Error);
+        BenchReport report = BenchReport.Parse(File.ReadAllText(JsonFile), JsonFile);
+        const string where = "qwen3, width 3, 20 + 6 tokens";
+        Assert.Equal(
+            [
+                $"beam search inside the engine, {where}", $"beam search as a loop of requests with prefix cache, {where}", $"beam search as a loop of requests without prefix cache, {where}",
+                $"beam search, inside over loop with prefix cache, {where}", $"beam search, inside over loop without prefix cache, {where}",
+            ],
+            report.Entries.Select(entry => entry.Name));
+        Assert.Equal(report.Entries[1].Value / report.Entries[0].Value, report.Entries[3].Value, 0.01);
+        Assert.Equal(report.Entries[2].Value / report.Entries[0].Value, report.Entries[4].Value, 0.01);
+        Assert.Contains("--beam-width", CliProcess.Run("bench", "beams", "--model-config", Tiny, "--beam-width", "11").Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Throughput_OfATinyModel()
     {
         string workload = _folder.Write("mix.json", """{"requests": [[5, 9], [40, 3], [17, 30], [60, 1], [8, 8]]}""");

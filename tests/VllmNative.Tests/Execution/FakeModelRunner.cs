@@ -51,6 +51,9 @@ internal sealed class FakeModelRunner : IModelRunner
     /// <summary>Gives a row of a plan a bad status.</summary>
     internal Func<StepPlan, int, RowStatus> FailRow { get; set; } = (_, _) => RowStatus.Ok;
 
+    /// <summary>Log-probabilities by token of what follows these tokens; null = <see cref="FakeLanguage"/>'s, of the sampled token.</summary>
+    internal Func<int[], float[]?> Distribution { get; set; } = _ => null;
+
     /// <summary>Called before a step is collected; may block.</summary>
     internal Action BeforeCollect { get; set; } = () => { };
 
@@ -241,7 +244,9 @@ internal sealed class FakeModelRunner : IModelRunner
             {
                 int logitsRow = logits + row.GivenCount;
                 CheckProcessors(plan, i, logitsRow, row);
-                int id = FakeLanguage.Next(Read(row), candidate => Banned(plan, logitsRow, candidate));
+                int[] history = Read(row);
+                flight.Histories.Add(logitsRow, history);
+                int id = FakeLanguage.Next(history, candidate => Banned(plan, logitsRow, candidate));
                 ids = [.. ids, id];
                 if (status == RowStatus.Ok)
                 {
@@ -335,7 +340,7 @@ internal sealed class FakeModelRunner : IModelRunner
 
     private int Slot(int row, int position) => (_tables[row, position / _blockSize] * _blockSize) + (position % _blockSize);
 
-    private static void WriteLogprobs(Flight flight)
+    private void WriteLogprobs(Flight flight)
     {
         int width = flight.Plan.MaxTopLogprobs;
         if (width < 0)
@@ -347,6 +352,14 @@ internal sealed class FakeModelRunner : IModelRunner
         flight.Result.EnsureTop(width, ids.Length);
         for (int i = 0; i < ids.Length; i++)
         {
+            if (flight.Histories.GetValueOrDefault(i) is { } history && Distribution(history) is { } logprobs)
+            {
+                int[] best = [.. Enumerable.Range(0, logprobs.Length).OrderByDescending(id => logprobs[id]).Concat(Enumerable.Repeat(-1, width)).Take(width)];
+                best.CopyTo(flight.Result.TopIds, i * width);
+                best.Select(id => id < 0 ? float.NegativeInfinity : logprobs[id]).ToArray().CopyTo(flight.Result.TopLogprobs, i * width);
+                continue;
+            }
+
             (flight.Result.Logprobs[i], flight.Result.Ranks[i]) = (FakeLanguage.Logprob(ids[i]), ids[i] + 1);
             for (int k = 0; k < width; k++)
             {
@@ -404,5 +417,8 @@ internal sealed class FakeModelRunner : IModelRunner
         internal List<(HiddenPooling Target, int Position, int Token)> Hidden { get; } = [];
 
         internal List<(RowStatus Status, int[] Ids)> Rows { get; } = [];
+
+        /// <summary>By row of logits that samples: the tokens that it follows.</summary>
+        internal Dictionary<int, int[]> Histories { get; } = [];
     }
 }

@@ -138,4 +138,20 @@ public sealed class SchedulerAsyncTests
             }
         }
     }
+
+    [Fact]
+    public void A_fork_of_what_a_step_in_flight_computes_is_computed_again_when_that_fails()
+    {
+        using var harness = new SchedulerHarness(numBlocks: 20, blockSize: 8, stepsInFlight: 2);
+        harness.Device.FailStep = plan => plan.StepId == 1 ? new InvalidOperationException("planned") : null;
+        Request parent = harness.Add(5, 10);
+        harness.Submit();
+        Request fork = harness.Fork(parent, 6, extraToken: 9);
+        // The parent copies the block that both have begun, and leaves it to the fork.
+        Assert.Equal(1, harness.Submit()!.BlockCopies.Count);
+        harness.Drain();
+        Assert.Equal(FinishReason.Error, SchedulerHarness.StateOf(parent).Finish);
+        Assert.Equal(FakeLanguage.Complete(fork.Tokens.Span[..6], 6, 0, []).Ids, SchedulerHarness.OutputOf(fork));
+        Assert.Equal(0, harness.Pool.Used);
+    }
 }

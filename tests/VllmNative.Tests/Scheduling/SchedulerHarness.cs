@@ -31,11 +31,12 @@ internal sealed class SchedulerHarness : IDisposable
         string eviction = EvictionPolicies.Default,
         SchedulerSetup? setup = null,
         int staticRowTokens = 0,
-        int maxLogits = int.MaxValue)
+        int maxLogits = int.MaxValue,
+        int? tableUpdates = null)
     {
         _limits = new SchedulerLimits(maxSeqs, budget, threshold, maxSeqs)
         {
-            MaxTableUpdates = (budget / blockSize) + (2 * maxSeqs) + numBlocks,
+            MaxTableUpdates = tableUpdates ?? (budget / blockSize) + (2 * maxSeqs) + numBlocks,
             StaticRowTokens = staticRowTokens,
             MaxLogits = maxLogits,
         };
@@ -69,6 +70,26 @@ internal sealed class SchedulerHarness : IDisposable
         Request request = Create(prompt, maxTokens, parameters, stopIds, scheduling, queuedAt);
         Scheduler.Add(request);
         return request;
+    }
+
+    /// <summary>Adds a beam search.</summary>
+    internal BeamGroup AddBeams(
+        int[] prompt, int maxTokens, SamplingParams parameters, int[] stopIds, int vocabulary, RequestScheduling? scheduling = null, double queuedAt = 0, int[][]? badWords = null)
+    {
+        var group = new BeamGroup(parameters, maxTokens, (int)BeamGroup.CandidatesOf(parameters.Candidates, stopIds.Length, badWords?.Length ?? 0, vocabulary), badWords);
+        for (int i = 0; i < parameters.Candidates; i++)
+        {
+            group.Add(new Request(++_nextId, prompt, parameters, maxTokens, stopIds, BlockSize, seed: 7, parent: i == 0 ? null : group.Beams[0])
+            {
+                Beams = group,
+                Beam = i,
+                Scheduling = scheduling ?? RequestScheduling.Default,
+                QueuedAt = queuedAt,
+            });
+        }
+
+        Scheduler.Add(group.Beams[0]);
+        return group;
     }
 
     /// <summary>Forks a running request: the child begins with the parent's tokens so far.</summary>
@@ -251,7 +272,9 @@ internal sealed class SchedulerHarness : IDisposable
     {
         foreach (Request request in Scheduler.Running)
         {
-            Assert.Equal(request.Blocks[..request.BlockCount], Device.TableOf(request.Row, request.BlockCount));
+            // The rest it gets before it computes.
+            int known = Math.Min(request.BlockCount, request.FirstStaleEntry);
+            Assert.Equal(request.Blocks[..known], Device.TableOf(request.Row, known));
         }
     }
 }

@@ -38,15 +38,15 @@ public sealed class SchedulerRandomTests
 
         // The lives were eventful.
         Assert.True(
-            all is { Preemptions: > 3000, Finished: > 4000, Aborted: > 400, Swaps: > 300, HitTokens: > 5000, Evictions: > 20_000, Forks: > 100, Failures: > 400, Onloads: > 200, Moved: > 100 },
+            all is { Preemptions: > 3000, Finished: > 4000, Aborted: > 400, Swaps: > 300, HitTokens: > 5000, Evictions: > 20_000, Forks: > 100, Failures: > 400, Onloads: > 200, Moved: > 100, Beams: > 500 },
             all.ToString());
     }
 
-    private readonly record struct Events(long Preemptions, int Finished, int Aborted, long Swaps, long HitTokens, long Evictions, int Forks, int Failures, long Onloads, int Moved)
+    private readonly record struct Events(long Preemptions, int Finished, int Aborted, long Swaps, long HitTokens, long Evictions, int Forks, int Failures, long Onloads, int Moved, int Beams)
     {
         public static Events operator +(Events a, Events b) => new(
             a.Preemptions + b.Preemptions, a.Finished + b.Finished, a.Aborted + b.Aborted, a.Swaps + b.Swaps,
-            a.HitTokens + b.HitTokens, a.Evictions + b.Evictions, a.Forks + b.Forks, a.Failures + b.Failures, a.Onloads + b.Onloads, a.Moved + b.Moved);
+            a.HitTokens + b.HitTokens, a.Evictions + b.Evictions, a.Forks + b.Forks, a.Failures + b.Failures, a.Onloads + b.Onloads, a.Moved + b.Moved, a.Beams + b.Beams);
     }
 
     private sealed class Life : IDisposable
@@ -54,6 +54,9 @@ public sealed class SchedulerRandomTests
         private readonly Random _random;
         private readonly SchedulerHarness _harness;
         private readonly HashSet<Request> _disturbed = [];
+        private readonly List<(int[] Prompt, BeamReference.Search Search, BeamGroup Group)> _searches = [];
+        private readonly HashSet<BeamGroup> _disturbedGroups = [];
+        private readonly int _widest;
         private readonly int _longest;
         private int _aborted;
         private int _forks;
@@ -69,6 +72,7 @@ public sealed class SchedulerRandomTests
             int maxSeqs = _random.Next(1, 7);
             _longest = (numBlocks - 1) * blockSize;
             bool isStatic = _random.Next(10) == 0;
+            _widest = isStatic ? 0 : maxSeqs;
             bool prefixCaching = !isStatic && _random.Next(4) != 0;
             var setup = new SchedulerSetup
             {
@@ -89,6 +93,7 @@ public sealed class SchedulerRandomTests
                 setup,
                 isStatic ? _longest : 0);
             _harness.Device.FailRow = (plan, row) => _random.Next(400) == 0 ? Disturb(plan, row, RowStatus.NotANumber) : RowStatus.Ok;
+            _harness.Device.Distribution = tokens => tokens[0] < BeamReference.Marker ? null : BeamReference.Table(tokens, VocabularyOf(tokens[0]));
             _harness.Device.FailStep = FailStep;
             _harness.Device.SwapLag = () => _random.Next(3);
         }
@@ -103,7 +108,8 @@ public sealed class SchedulerRandomTests
             _forks,
             _failures,
             _harness.Scheduler.Tier?.Onloaded ?? 0,
-            _moved);
+            _moved,
+            _searches.Count - _disturbedGroups.Count);
 
         internal void Live(int operations)
         {
@@ -111,8 +117,14 @@ public sealed class SchedulerRandomTests
             {
                 switch (_random.Next(10))
                 {
+                    case < 3 when _widest > 0 && _random.Next(6) == 0:
+                        AddSearch();
+                        break;
                     case < 3:
                         Add();
+                        break;
+                    case 3 when _searches.Count > 0 && _random.Next(4) == 0:
+                        EndSearch(_searches[_random.Next(_searches.Count)].Group);
                         break;
                     case 3 when _harness.Requests.Count > 0:
                         Disturbance(_harness.Requests[_random.Next(_harness.Requests.Count)]);
@@ -123,7 +135,8 @@ public sealed class SchedulerRandomTests
                 }
             }
 
-            _harness.Drain(mostTurns: 200 + (8 * _harness.Requests.Sum(request => request.PromptLength + request.MaxTokens)));
+            _harness.Drain(mostTurns: 200 + (8 * _harness.Requests.Sum(request => request.PromptLength + request.MaxTokens))
+                + (8 * _searches.Sum(search => search.Group.Width * (search.Prompt.Length + search.Search.MaxTokens) * search.Search.MaxTokens)));
             _harness.Scheduler.ExpirePins(double.PositiveInfinity);
             Assert.Equal(0, _harness.Pool.Used);
             Assert.Equal(0, _harness.Scheduler.Swap?.Host.Used ?? 0);
@@ -134,6 +147,8 @@ public sealed class SchedulerRandomTests
             }
 
             Assert.All(_harness.Requests, Check);
+            Assert.All(_searches.Where(search => !_disturbedGroups.Contains(search.Group)), search => BeamSearchTests.AssertSame(BeamReference.Find(search.Prompt, search.Search), search.Group));
+            Assert.All(_disturbedGroups.SelectMany(group => group.Beams.ToArray()), beam => Assert.Equal((RequestStatus.Finished, 0, -1), (beam.Status, beam.BlockCount, beam.Row)));
         }
 
         public void Dispose() => _harness.Dispose();
@@ -163,6 +178,41 @@ public sealed class SchedulerRandomTests
                 SkipReadingPrefixCache = _random.Next(8) == 0,
             };
             _harness.Add(ids, maxTokens, parameters, stops, scheduling, queuedAt: _now += _random.Next(5));
+        }
+
+        // Some begin alike, and then the same table continues them.
+        private void AddSearch()
+        {
+            int marker = BeamReference.Marker + _random.Next(12);
+            int[] prompt = [marker, .. FakeLanguage.Prompt(_random.Next(3), _random.Next(Math.Min(_longest, 20)))];
+            int maxTokens = _random.Next(1, Math.Min(_longest - prompt.Length + 1, 12) + 1);
+            int width = _random.Next(1, _widest + 1);
+            int[] stopIds = _random.Next(2) == 0 ? [] : [0];
+            SamplingParams parameters = SamplingParams.Greedy with
+            {
+                UseBeamSearch = true,
+                N = _random.Next(1, width + 1),
+                BestOf = width,
+                LengthPenalty = _random.Next(3),
+                EarlyStopping = (EarlyStopping)_random.Next(3),
+                MinTokens = _random.Next(4) == 0 ? _random.Next(maxTokens + 1) : 0,
+            };
+            var scheduling = new RequestScheduling { Priority = _random.Next(-2, 3), CacheSalt = _random.Next(4) == 0 ? $"salt {_random.Next(2)}" : null };
+            var search = new BeamReference.Search(parameters, maxTokens, stopIds, VocabularyOf(marker));
+            BeamGroup group = _harness.AddBeams(prompt, maxTokens, parameters, stopIds, search.Vocabulary, scheduling, queuedAt: _now += _random.Next(5));
+            _searches.Add((prompt, search, group));
+        }
+
+        private static int VocabularyOf(int marker) => 2 + (marker % 7);
+
+        private void EndSearch(BeamGroup group)
+        {
+            if (group.Beams[0].Status != RequestStatus.Finished)
+            {
+                _disturbedGroups.Add(group);
+                _aborted++;
+                _harness.End(group.Beams[_random.Next(group.Width)]);
+            }
         }
 
         private void Disturbance(Request request)
@@ -201,7 +251,16 @@ public sealed class SchedulerRandomTests
 
         private RowStatus Disturb(StepPlan plan, int row, RowStatus status)
         {
-            _disturbed.Add(_harness.Scheduler.RequestAt(plan.Rows[row].Row));
+            Request request = _harness.Scheduler.RequestAt(plan.Rows[row].Row);
+            if (request.Beams is { } group)
+            {
+                _disturbedGroups.Add(group);
+            }
+            else
+            {
+                _disturbed.Add(request);
+            }
+
             _failures++;
             return status;
         }

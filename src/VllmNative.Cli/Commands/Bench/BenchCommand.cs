@@ -7,7 +7,7 @@ internal static class BenchCommand
 {
     internal static Command Create()
     {
-        var command = new Command("bench", "Measures kernels, latency, throughput, or what batching, prefix cache, latency target, preemption and simulation bring, on this machine.");
+        var command = new Command("bench", "Measures kernels, latency, throughput, or what batching, prefix cache, latency target, preemption, simulation and beams bring, on this machine.");
         command.Subcommands.Add(BenchKernelsCommand.Create());
         command.Subcommands.Add(BenchLatencyCommand.Create());
         command.Subcommands.Add(BenchThroughputCommand.Create());
@@ -17,6 +17,7 @@ internal static class BenchCommand
         command.Subcommands.Add(BenchPreemptionCommand.Create());
         command.Subcommands.Add(BenchDefragmentCommand.Create());
         command.Subcommands.Add(BenchSimulationCommand.Create());
+        command.Subcommands.Add(BenchBeamsCommand.Create());
         return command;
     }
 }
