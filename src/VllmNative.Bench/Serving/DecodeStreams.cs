@@ -97,7 +97,8 @@ internal sealed class DecodeStreams : IAsyncDisposable
 
     private async Task ReadAsync(AsyncLlmEngine engine, Prompt prompt, int tokens, int stream)
     {
-        await foreach (RequestOutput output in engine.GenerateAsync(prompt, TokenArrivals.ParametersFor(tokens), cancellationToken: _stop.Token).ConfigureAwait(false))
+        SamplingParams streaming = TokenArrivals.ParametersFor(tokens) with { OutputKind = OutputKind.Delta };
+        await foreach (RequestOutput output in engine.GenerateAsync(prompt, streaming, cancellationToken: _stop.Token).ConfigureAwait(false))
         {
             long now = TimeProvider.System.GetTimestamp();
             if (output.Error is { } error)
@@ -106,7 +107,7 @@ internal sealed class DecodeStreams : IAsyncDisposable
             }
 
             // A reader that comes late finds several tokens at once: they have reached it together.
-            int count = output.Outputs[0].TokenIds.Count;
+            int count = _counts[stream] + output.Outputs[0].TokenIds.Count;
             if (_counts[stream] == 0 && count > 0 && Interlocked.Decrement(ref _notBegun) == 0)
             {
                 _begun.SetResult();

@@ -17,13 +17,14 @@ internal sealed record TokenArrivals(long[] Arrivals, RequestTimings Timings)
     internal static async Task<TokenArrivals> ReadAsync(AsyncLlmEngine engine, Prompt prompt, int tokens, Action? onFirst, CancellationToken cancellationToken, RequestScheduling? scheduling = null)
     {
         long[] arrivals = new long[tokens];
+        SamplingParams streaming = ParametersFor(tokens) with { OutputKind = OutputKind.Delta };
         int seen = 0;
         RequestOutput? last = null;
-        await foreach (RequestOutput output in engine.GenerateAsync(prompt, ParametersFor(tokens), scheduling: scheduling, cancellationToken: cancellationToken).ConfigureAwait(false))
+        await foreach (RequestOutput output in engine.GenerateAsync(prompt, streaming, scheduling: scheduling, cancellationToken: cancellationToken).ConfigureAwait(false))
         {
             long now = TimeProvider.System.GetTimestamp();
             last = output;
-            int count = output.Outputs[0].TokenIds.Count;
+            int count = seen + output.Outputs[0].TokenIds.Count;
             if (seen == 0 && count > 0)
             {
                 onFirst?.Invoke();

@@ -15,7 +15,8 @@ internal sealed class LatencyTarget
     /// <summary>Most prefill tokens beside decodes while the model is not ready.</summary>
     internal const int ColdPrefillTokens = 128;
 
-    private const double FirstFactor = 0.92;
+    // While the model learns, its errors are largest.
+    private const double FirstFactor = 0.85;
     private const double LeastFactor = 0.5;
     private const double MostFactor = 0.98;
 

@@ -148,7 +148,7 @@ public sealed class BenchCommandTests : IDisposable
             BenchEntry without = entries[$"TTFT without prefix cache, {where}"];
             BenchEntry with = entries[$"TTFT with prefix cache, {where}"];
             Assert.Equal((4, 4), (without.Samples, with.Samples));
-            Assert.Equal(without.Value / with.Value, entries[$"TTFT without over with prefix cache, {where}"].Value, 1);
+            Assert.Equal(without.Value / with.Value, entries[$"TTFT without over with prefix cache, {where}"].Value, 0.002 * without.Value / with.Value);
             Assert.Equal((without.High, with.High), (entries[$"TTFT p90 without prefix cache, {where}"].Value, entries[$"TTFT p90 with prefix cache, {where}"].Value));
         }
     }

@@ -38,9 +38,11 @@ public sealed class ParameterPairTests(ParameterPairTests.SpeakingTiny model) : 
             "static" => options with { Scheduler = "static", MaxModelLen = 96 },
             _ => throw new ArgumentOutOfRangeException(nameof(situation), situation, "no such situation"),
         });
+        // A static batch refuses beams.
+        ParameterPair[] pairs = [.. ParameterPair.Accepted.Where(pair => situation != "static" || !pair.Sampling.UseBeamSearch)];
         for (int round = 0; round < (hits ? 2 : 1); round++)
         {
-            List<string> failures = await RunAllAsync(engine, expectHits: hits && round == 1);
+            List<string> failures = await RunAllAsync(engine, pairs, expectHits: hits && round == 1);
             Assert.True(failures.Count == 0, $"{failures.Count} failures:\n{string.Join('\n', failures.Take(12))}");
             await AssertNothingLeaksAsync(engine);
         }
@@ -139,11 +141,11 @@ public sealed class ParameterPairTests(ParameterPairTests.SpeakingTiny model) : 
     }
 
     // All pairs and, among them, requests that have nothing to do with any.
-    private async Task<List<string>> RunAllAsync(AsyncLlmEngine engine, bool expectHits)
+    private async Task<List<string>> RunAllAsync(AsyncLlmEngine engine, ParameterPair[] pairs, bool expectHits)
     {
         List<Task<ParameterOutcome>> running = [];
         List<Task<RequestOutput>> canaries = [];
-        foreach (ParameterPair pair in ParameterPair.Accepted)
+        foreach (ParameterPair pair in pairs)
         {
             if (running.Count % CanaryEach == 0)
             {
@@ -167,7 +169,7 @@ public sealed class ParameterPairTests(ParameterPairTests.SpeakingTiny model) : 
 
         for (int i = 0; i < outcomes.Length; i++)
         {
-            if (Failure(ParameterPair.Accepted[i], outcomes[i], expectHits) is { } failure)
+            if (Failure(pairs[i], outcomes[i], expectHits) is { } failure)
             {
                 failures.Add(failure);
             }

@@ -49,15 +49,51 @@ internal static class ParameterTable
         Of(nameof(RequestScheduling.CacheSalt), "s", s => s with { CacheSalt = "s" }),
         Of(nameof(RequestScheduling.Priority), "-3", s => s with { Priority = -3 }),
         Of(nameof(RequestScheduling.User), "u", s => s with { User = "u" }),
+        Of(nameof(SamplingParams.UseBeamSearch), "true", Shows, Beams),
+        Of(nameof(SamplingParams.LengthPenalty), "3", Shows, p => Beams(p) with { LengthPenalty = 3 }),
+        Of(nameof(SamplingParams.EarlyStopping), "True", Shows, p => Beams(p) with { EarlyStopping = EarlyStopping.True }),
     ];
 
     /// <summary>Pairs that are refused, and what the error says.</summary>
-    internal static IReadOnlyDictionary<(string First, string Second), string> Refused { get; } = new Dictionary<(string, string), string>
+    internal static IReadOnlyDictionary<(string First, string Second), string> Refused { get; } = new Dictionary<(string, string), string>(RefusedByBeams())
     {
         [("N 3", "Temperature 0")] = "n is 3, expected 1 with greedy sampling (temperature 0)",
         [("BestOf 4", "Temperature 0")] = "best_of is 4, expected 1 with greedy sampling (temperature 0)",
         [("Stop strings", "Detokenize false")] = "stop was given with detokenize = false; stop strings need text",
     };
+
+    // What changes probabilities or ends a sequence by its text.
+    private static IEnumerable<KeyValuePair<(string, string), string>> RefusedByBeams()
+    {
+        (string Other, string Error)[] refused =
+        [
+            ("Temperature 1.7", "temperature is 1.7, expected 0"),
+            ("TopP 0.2", "top_p is 0.2, expected 1"),
+            ("TopK 3", "top_k is 3, expected 0 or -1"),
+            ("MinP 0.7", "min_p is 0.7, expected 0"),
+            ("PresencePenalty -2", "presence_penalty is -2, expected 0"),
+            ("FrequencyPenalty -2", "frequency_penalty is -2, expected 0"),
+            ("RepetitionPenalty 0.5", "repetition_penalty is 0.5, expected 1"),
+            ("LogitBias no even ids", "logit_bias has 768 entries, expected none"),
+            ("AllowedTokenIds 33", "allowed_token_ids has 33 entries, expected null"),
+            ("LogitsProcessors thirds", "logits_processors has 1 entries, expected none"),
+            ("LogprobTokenIds 3", "logprob_token_ids has 3 entries, expected null"),
+            ("RepetitionDetection of 1 or 2", "repetition_detection was given, expected null"),
+        ];
+        foreach (string beams in new[] { "UseBeamSearch true", "LengthPenalty 3", "EarlyStopping True" })
+        {
+            foreach ((string other, string error) in refused)
+            {
+                yield return new((other, beams), error + " with use_beam_search");
+            }
+
+            yield return new(("Stop strings", beams), "stop has 2 entries, expected none with use_beam_search: use stop_token_ids");
+        }
+    }
+
+    // Beams are greedy: a temperature of another parameter stays, and is refused.
+    private static SamplingParams Beams(SamplingParams p) =>
+        p with { UseBeamSearch = true, BestOf = p.BestOf ?? Math.Max(3, p.N), Temperature = p.Temperature == Base.Temperature ? 0 : p.Temperature };
 
     private static Dictionary<int, float> NoEvenIds => Enumerable.Range(0, 768).ToDictionary(i => 2 * i, _ => -100f);
 
