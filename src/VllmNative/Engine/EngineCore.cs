@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using VllmNative.Cache;
 using VllmNative.Diagnostics;
 using VllmNative.Execution;
@@ -25,31 +24,21 @@ internal sealed class EngineCore : IDisposable
     private readonly OutputPump _pump = new();
     private readonly StepCommitter _committer;
     private readonly HeldRequests _held;
-    private readonly ConcurrentQueue<EngineMessage> _inbox = new();
-    // An event, not a count: nobody counts messages, and never disposed: a caller may post while the engine stops.
-    private readonly ManualResetEventSlim _news = new();
+    private readonly EngineInbox _inbox = new();
+    private readonly StepPipeline _steps;
     private readonly Thread _thread;
-    private readonly StepPlan[] _plans;
-    private readonly StepResult[] _results;
-    private readonly long[] _submitted;
     private readonly List<Request> _admitted;
     private readonly LoopMeters? _meters;
     private readonly List<TaskCompletionSource<int>> _defragmenting = [];
     private readonly EngineRecorder? _recorder;
-    private readonly TimeSpan _stepTimeout;
     private readonly long _started = TimeProvider.System.GetTimestamp();
-    private int _oldest;
     private bool _membershipChanged;
-    private bool _hung;
-    private int _inFlight;
-    private long _stepId;
-    private long _lastCollected;
     private long _nextDeadlineCheck;
     private int _disposed;
     private volatile bool _stop;
     private volatile Exception? _death;
     private int _peakBlocks;
-    private long _steps;
+    private long _stepsDone;
 
     /// <param name="scheduler">Decides; this thread's alone from now on.</param>
     /// <param name="pool">Its blocks.</param>
@@ -75,20 +64,11 @@ internal sealed class EngineCore : IDisposable
         _runner = runner;
         _meters = meters;
         _recorder = recorder;
-        _stepTimeout = stepTimeout ?? Timeout.InfiniteTimeSpan;
         _admitted = new List<Request>(limits.MaxNumSeqs);
         _committer = new StepCommitter(scheduler, _pump, recorder);
         _held = new HeldRequests(scheduler);
-        _plans = new StepPlan[runner.MaxStepsInFlight];
-        _results = new StepResult[runner.MaxStepsInFlight];
-        _submitted = new long[runner.MaxStepsInFlight];
-        for (int i = 0; i < _plans.Length; i++)
-        {
-            _plans[i] = new StepPlan(limits.MaxNumSeqs, limits.MaxNumBatchedTokens);
-            _results[i] = new StepResult(limits.MaxNumSeqs);
-        }
-
-        offload?.Attach(_news);
+        _steps = new StepPipeline(runner, limits, stepTimeout ?? Timeout.InfiniteTimeSpan);
+        offload?.Attach(_inbox.News);
         _thread = new Thread(Run) { IsBackground = true, Name = "vllm-native engine" };
         _thread.Start();
     }
@@ -111,7 +91,7 @@ internal sealed class EngineCore : IDisposable
     internal long SwapOuts => _scheduler.SwapOuts;
 
     /// <summary>Steps computed so far.</summary>
-    internal long Steps => Volatile.Read(ref _steps);
+    internal long Steps => Volatile.Read(ref _stepsDone);
 
     /// <summary>Puts a request into the waiting queue.</summary>
     /// <exception cref="EngineDeadException">The engine has stopped.</exception>
@@ -130,7 +110,7 @@ internal sealed class EngineCore : IDisposable
         }
 
         request.Timings.Arrived = TimeProvider.System.GetTimestamp();
-        Post(new EngineMessage(EngineMessageKind.Add, request, FinishReason.None));
+        _inbox.Post(new EngineMessage(EngineMessageKind.Add, request));
         if (_death is not null)
         {
             // The engine may have died before it saw the message; ending it twice does no harm.
@@ -143,7 +123,7 @@ internal sealed class EngineCore : IDisposable
     {
         if (_death is null)
         {
-            Post(new EngineMessage(EngineMessageKind.End, request, reason));
+            _inbox.Post(new EngineMessage(EngineMessageKind.End, request, reason));
         }
     }
 
@@ -151,7 +131,7 @@ internal sealed class EngineCore : IDisposable
     internal void ResetPrefixCache()
     {
         ThrowIfDead();
-        Post(new EngineMessage(EngineMessageKind.ResetPrefixCache));
+        _inbox.Post(new EngineMessage(EngineMessageKind.ResetPrefixCache));
     }
 
     /// <summary>Keeps what is cached of a request's beginning for a while.</summary>
@@ -167,7 +147,7 @@ internal sealed class EngineCore : IDisposable
     {
         ThrowIfDead();
         var answer = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Post(message with { Answer = answer });
+        _inbox.Post(message with { Answer = answer });
         if (_death is not null)
         {
             FailInbox();
@@ -192,18 +172,12 @@ internal sealed class EngineCore : IDisposable
         }
 
         _stop = true;
-        _news.Set();
+        _inbox.News.Set();
         _thread.Join();
         _offload?.Dispose();
         _runner.Dispose();
         _pump.Dispose();
         _recorder?.Dispose();
-    }
-
-    private void Post(EngineMessage message)
-    {
-        _inbox.Enqueue(message);
-        _news.Set();
     }
 
     private void Run()
@@ -234,11 +208,11 @@ internal sealed class EngineCore : IDisposable
         bool submitted = TrySubmit();
         // Here the pool is fullest: what the step finishes returns with Collect.
         Volatile.Write(ref _peakBlocks, Math.Max(_peakBlocks, _pool.Used));
-        if (_inFlight == _runner.MaxStepsInFlight || (_inFlight > 0 && !submitted))
+        if (_steps.IsFull || (_steps.InFlight > 0 && !submitted))
         {
             Collect();
         }
-        else if (_inFlight == 0 && !submitted)
+        else if (_steps.InFlight == 0 && !submitted)
         {
             _pump.Flush();
             WaitForNews();
@@ -261,7 +235,7 @@ internal sealed class EngineCore : IDisposable
 
     private void DrainInbox()
     {
-        while (_inbox.TryDequeue(out EngineMessage message))
+        while (_inbox.TryTake(out EngineMessage message))
         {
             _membershipChanged = true;
             switch (message.Kind)
@@ -331,9 +305,7 @@ internal sealed class EngineCore : IDisposable
         // Not a step: the event makes its lock when it first blocks.
         _membershipChanged = true;
         // With requests that only wait for a deadline, look again soon.
-        _news.Wait(_scheduler.HasWork ? 5 : -1);
-        // Whoever sets it from here on has put its message before, and the inbox is read next.
-        _news.Reset();
+        _inbox.Wait(_scheduler.HasWork ? 5 : -1);
     }
 
     private void CheckDeadlines()
@@ -355,16 +327,11 @@ internal sealed class EngineCore : IDisposable
     private void Defragment()
     {
         int moved = 0;
-        StepPlan plan = _plans[_oldest];
-        plan.StepId = _stepId + 1;
-        for (int pass = 0; pass < MostDefragmentPasses && _scheduler.Defragment(plan) is > 0 and var blocks; pass++)
+        for (int pass = 0; pass < MostDefragmentPasses && _scheduler.Defragment(_steps.Next()) is > 0 and var blocks; pass++)
         {
             moved += blocks;
-            _stepId++;
-            Submit(plan, _oldest);
+            _steps.Submit();
             Collect();
-            plan = _plans[_oldest];
-            plan.StepId = _stepId + 1;
         }
 
         _defragmenting.ForEach(answer => answer.SetResult(moved));
@@ -375,7 +342,7 @@ internal sealed class EngineCore : IDisposable
     {
         if (_defragmenting.Count > 0)
         {
-            if (_inFlight > 0)
+            if (_steps.InFlight > 0)
             {
                 return false;
             }
@@ -384,15 +351,13 @@ internal sealed class EngineCore : IDisposable
         }
 
         _held.Release();
-        if (_inFlight == _runner.MaxStepsInFlight || !_scheduler.HasWork)
+        if (_steps.IsFull || !_scheduler.HasWork)
         {
             return false;
         }
 
-        int slot = (_oldest + _inFlight) % _plans.Length;
-        StepPlan plan = _plans[slot];
+        StepPlan plan = _steps.Next();
         _admitted.Clear();
-        plan.StepId = _stepId + 1;
         _scheduler.Schedule(plan, _admitted);
         _held.Release();
         if (plan.IsEmpty)
@@ -400,7 +365,6 @@ internal sealed class EngineCore : IDisposable
             return false;
         }
 
-        _stepId++;
         if (_meters?.KvSlots is { } slots)
         {
             CountSlots(slots);
@@ -416,15 +380,8 @@ internal sealed class EngineCore : IDisposable
             }
         }
 
-        Submit(plan, slot);
+        _steps.Submit();
         return true;
-    }
-
-    private void Submit(StepPlan plan, int slot)
-    {
-        _submitted[slot] = TimeProvider.System.GetTimestamp();
-        _runner.Submit(plan, _results[slot]);
-        _inFlight++;
     }
 
     // Shared blocks are full: a request's own last ones are what it wastes.
@@ -454,35 +411,22 @@ internal sealed class EngineCore : IDisposable
 
     private Exception? CollectOldest()
     {
-        if (!_runner.Collect(_stepTimeout))
-        {
-            _hung = true;
-            throw new EngineDeadException($"the device is lost: a step took longer than {_stepTimeout.TotalSeconds:0.###} s (StepTimeout)");
-        }
-
-        StepPlan plan = _plans[_oldest];
-        StepResult result = _results[_oldest];
-        ObserveStep(plan, result, _submitted[_oldest]);
-        _oldest = (_oldest + 1) % _plans.Length;
-        _inFlight--;
-        Volatile.Write(ref _steps, _steps + 1);
-        _committer.Commit(plan, result);
-        return result.Failure;
+        CollectedStep step = _steps.Collect();
+        Learn(step);
+        Volatile.Write(ref _stepsDone, _stepsDone + 1);
+        _committer.Commit(step.Plan, step.Result);
+        return step.Result.Failure;
     }
 
-    // Steps run one after the other: each from the end of the last, or from its own submission.
-    private void ObserveStep(StepPlan plan, StepResult result, long submitted)
+    private void Learn(in CollectedStep step)
     {
-        long now = TimeProvider.System.GetTimestamp();
-        double seconds = TimeProvider.System.GetElapsedTime(Math.Max(submitted, _lastCollected), now).TotalSeconds;
-        if (result.Failure is null)
+        if (step.Result.Failure is null)
         {
-            _scheduler.Observe(plan, seconds);
-            _scheduler.ObserveSwaps(result.SwapBytes, result.SwapSeconds);
+            _scheduler.Observe(step.Plan, step.Seconds);
+            _scheduler.ObserveSwaps(step.Result.SwapBytes, step.Result.SwapSeconds);
         }
 
-        _recorder?.Step(plan, result, submitted, now, seconds, _pool.Used);
-        _lastCollected = now;
+        _recorder?.Step(step.Plan, step.Result, step.Submitted, step.Collected, step.Seconds, _pool.Used);
     }
 
     private void Die(Exception cause, FinishReason reason)
@@ -493,7 +437,7 @@ internal sealed class EngineCore : IDisposable
         string? error = reason == FinishReason.Error ? cause.Message : null;
         try
         {
-            while (_inFlight > 0 && !_hung)
+            while (_steps.InFlight > 0 && !_steps.Hangs)
             {
                 CollectOldest();
             }
@@ -522,18 +466,7 @@ internal sealed class EngineCore : IDisposable
 
     private void FailInbox()
     {
-        while (_inbox.TryDequeue(out EngineMessage message))
-        {
-            message.Answer?.TrySetException(new EngineDeadException("the engine has stopped"));
-            if (message.Request is null || message.Answer is not null)
-            {
-                continue;
-            }
-
-            bool disposed = _stop;
-            message.Request.Timings.LastToken = TimeProvider.System.GetTimestamp();
-            message.Request.FinishReading(disposed ? FinishReason.Abort : FinishReason.Error, null, disposed ? null : _death?.Message);
-            message.Request.Mailbox.Wake();
-        }
+        bool disposed = _stop;
+        _inbox.FailAll(disposed ? FinishReason.Abort : FinishReason.Error, disposed ? null : _death?.Message);
     }
 }

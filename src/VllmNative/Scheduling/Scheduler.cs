@@ -25,7 +25,8 @@ internal sealed class Scheduler
     private readonly Admission _admission;
     private readonly BeamMoves _beamMoves;
     private readonly StepBudget _budget;
-    private readonly int _mostStaleEntries;
+    private readonly Continuation _continuation;
+    private readonly Retraction _retraction;
 
     // Learned where something depends on it.
     private readonly StepTimeModel? _model;
@@ -61,8 +62,8 @@ internal sealed class Scheduler
         _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, _cost, setup.BlockBytes, _events);
         _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events);
         _beamMoves = new BeamMoves(cache, _waiting, _swap, _preemption);
-        // What rows may need besides: the tokens' blocks, and a copied or begun one for each.
-        _mostStaleEntries = limits.MaxTableUpdates - (limits.MaxNumBatchedTokens / cache.BlockSize) - (2 * limits.MaxNumSeqs);
+        _continuation = new Continuation(limits, cache, _running, _swap, _budget, _preemption);
+        _retraction = new Retraction(cache, _preemption, () => Owners);
         _pins = new PinnedPrefixes(cache.Pool);
         _defragmenter = new Defragmenter(cache.Pool, cache.Prefixes, limits.MaxTableUpdates / 2);
         _leaving = new List<Request>(limits.MaxNumSeqs);
@@ -171,14 +172,14 @@ internal sealed class Scheduler
         plan.Clear();
         _admission.ChooseYielding();
         _budget.Begin(_running);
-        bool pressed = !ScheduleRunning(plan);
-        PreemptYielding(plan);
+        bool pressed = !_continuation.TrySchedule(plan);
+        _continuation.PreemptYielding(plan);
         // A pool that just overflowed takes nobody in, unless nobody is left.
         if (!pressed || _running.Count == 0 || IsStuck(plan))
         {
             _admission.Admit(plan, admitted);
             // Nothing is computed or under way: those who wait hold each other's blocks, or beams that wait for others of their group do, or pins.
-            while (IsStuck(plan) && _waiting.Next is { } first && (_preemption.TryReclaim(keep: first) || TryPreemptLast(plan) || _pins.TryEndOne()))
+            while (IsStuck(plan) && _waiting.Next is { } first && (_preemption.TryReclaim(keep: first) || _continuation.TryPreemptLast(plan) || _pins.TryEndOne()))
             {
                 _admission.Admit(plan, admitted);
             }
@@ -202,7 +203,7 @@ internal sealed class Scheduler
 
         if (failed)
         {
-            Taint([request]);
+            _retraction.Taint(request);
         }
         else if (!request.Retracted && !request.InTransfer && request.BlockCount > 0)
         {
@@ -261,21 +262,13 @@ internal sealed class Scheduler
             failed[i] = RequestAt(plan.Rows[i].Row);
         }
 
-        Taint(failed);
+        _retraction.Taint(failed);
         _transfers.Fail(plan.StepId);
         if (plan.Rows.Count == 0 && plan.BlockCopies.Count > 0)
         {
-            LoseBlocks();
-        }
-    }
-
-    // Blocks were to be moved: nobody knows what they hold.
-    private void LoseBlocks()
-    {
-        ResetPrefixCache();
-        foreach (Request request in Owners.Where(request => request.BlockCount > 0 && request.Status != RequestStatus.Finished && !request.Retracted).ToArray())
-        {
-            Retract(request, 0);
+            // Blocks were to be moved: nobody knows what they hold.
+            ResetPrefixCache();
+            _retraction.RetractAll();
         }
     }
 
@@ -297,7 +290,7 @@ internal sealed class Scheduler
         }
         else if (request.Retracted)
         {
-            Requeue(request);
+            _retraction.Requeue(request);
         }
     }
 
@@ -397,169 +390,6 @@ internal sealed class Scheduler
         }
 
         return true;
-    }
-
-    // A beam that waits for its group; what its last step said is not lost.
-    private bool TryPreemptLast(StepPlan plan)
-    {
-        if (_running.Count == 0)
-        {
-            return false;
-        }
-
-        _preemption.Preempt(_running.Last, plan);
-        return true;
-    }
-
-    // False when the pool overflowed.
-    private bool ScheduleRunning(StepPlan plan)
-    {
-        bool preempted = false;
-        int stale = 0;
-        for (int i = 0; i < _running.Count && !_budget.IsSpent; i++)
-        {
-            Request request = _running[i];
-            int tokens = request.Retracted || request.Yields || request.AwaitsToken ? 0 : _budget.ChunkOf(request, request.Scheduled);
-            if (tokens == 0)
-            {
-                continue;
-            }
-
-            stale += Math.Max(0, request.BlockCount - request.FirstStaleEntry);
-            if (stale > _mostStaleEntries)
-            {
-                break;
-            }
-
-            if (!TryMakeRoom(request, request.Scheduled + tokens, plan, ref preempted))
-            {
-                // Nobody behind it is computed either, so that the last ones' steps return and their blocks can be taken.
-                return false;
-            }
-
-            // Last, since only a plan with rows is certain to be submitted.
-            KvCacheManager.WriteStaleEntries(request, plan);
-            _budget.TakeLogits(PlanWriter.AddRow(plan, request, tokens) - 1);
-            _budget.Take(tokens, request.Scheduled);
-            _cache.Register(request);
-        }
-
-        return !preempted;
-    }
-
-    // Takes blocks from the running requests of the last rank until the request has its own; false when it was preempted itself, or
-    // when the blocks come free only later.
-    private bool TryMakeRoom(Request request, int tokens, StepPlan plan, ref bool preempted)
-    {
-        while (!_cache.TryGrow(request, tokens, plan))
-        {
-            if (_swap is not null && _swap.ComingFree >= _cache.BlocksFor(tokens) - request.BlockCount + 1)
-            {
-                return false;
-            }
-
-            // A copy of this step reads its sources: they must not be handed out with the same step.
-            if (plan.BlockCopies.Count > 0)
-            {
-                return false;
-            }
-
-            if (_preemption.TryReclaim())
-            {
-                continue;
-            }
-
-            Request victim = _running.Last;
-            if (victim.StepsInFlight > 0)
-            {
-                return false;
-            }
-
-            preempted = true;
-            _preemption.Preempt(victim, plan);
-            if (victim == request)
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
-
-    private void PreemptYielding(StepPlan plan)
-    {
-        for (int i = _running.Count - 1; i >= 0; i--)
-        {
-            Request request = _running[i];
-            if (request.Yields && request.StepsInFlight == 0 && !request.Retracted && plan.BlockCopies.Count == 0)
-            {
-                request.Overtaken++;
-                _preemption.Preempt(request, plan);
-            }
-        }
-    }
-
-    // These fail themselves: they are not planned again because others built on the same blocks.
-    private void Taint(Request[] failed)
-    {
-        Request[] added = [.. failed.Where(request => !request.Retracted)];
-        Array.ForEach(added, request => request.Retracted = true);
-        Array.ForEach(failed, request => Taint(request, request.BorrowedBlocks));
-        Array.ForEach(added, request => request.Retracted = false);
-    }
-
-    // What the request computed from this block on is wrong or unknown: nobody finds it any more, and whoever built on it is
-    // planned again.
-    private void Taint(Request request, int fromBlock)
-    {
-        for (int i = fromBlock; i < request.BlockCount; i++)
-        {
-            int block = request.Blocks[i];
-            _cache.Prefixes?.Forget(block);
-            if (_cache.Pool.ReferencesOf(block) > 1)
-            {
-                foreach (Request other in Owners.Where(other => other != request && other.Status != RequestStatus.Finished && !other.Retracted).ToArray())
-                {
-                    int at = other.Blocks.AsSpan(0, other.BlockCount).IndexOf(block);
-                    if (at >= 0)
-                    {
-                        Retract(other, at);
-                    }
-                }
-            }
-        }
-
-        // Of a begun block that was shared one of the two has a copy by now.
-        foreach (Request fork in Owners.Where(other => other.ForkedFrom == request && other.Status != RequestStatus.Finished && !other.Retracted).ToArray())
-        {
-            if (fork.ForkedTokens > fromBlock * _cache.BlockSize)
-            {
-                Retract(fork, fromBlock);
-            }
-        }
-    }
-
-    private void Retract(Request request, int fromBlock)
-    {
-        request.Retracted = true;
-        Taint(request, fromBlock);
-        if (request.StepsInFlight == 0 && !request.InTransfer)
-        {
-            Requeue(request);
-        }
-    }
-
-    private void Requeue(Request request)
-    {
-        request.Retracted = false;
-        if (request.Status == RequestStatus.Running)
-        {
-            _preemption.Restart(request);
-        }
-        else
-        {
-            _preemption.Forget(request);
-        }
     }
 
     private void GiveBack(Request request)
