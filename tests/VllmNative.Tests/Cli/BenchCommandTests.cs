@@ -168,8 +168,8 @@ public sealed class BenchCommandTests : IDisposable
         const string work = "all tokens a second of the same work, 2 x 150 output and 2 x 300 prompt tokens";
         Dictionary<string, BenchEntry> entries = report.Entries.ToDictionary(entry => entry.Name);
         double target = 3 * entries[$"ITL p50, no prompts, {streams}"].Value;
-        // All pauses of both: no two tokens of a stream have none, unless its reader was late.
-        Assert.InRange(entries[$"ITL p50, no prompts, {streams}"].Samples!.Value, 50, 2 * 149);
+        // All pauses of both, but those of tokens that a late reader found together.
+        Assert.InRange(entries[$"ITL p50, no prompts, {streams}"].Samples!.Value, 10, 2 * 149);
         foreach (string how in (string[])["chunks of 64", "target 3 x p50"])
         {
             BenchEntry p99 = entries[$"ITL p99, {how}, {where}"];
@@ -182,7 +182,7 @@ public sealed class BenchCommandTests : IDisposable
         Assert.Equal(
             entries[$"{work}, target 3 x p50, {streams}"].Value / entries[$"{work}, chunks of 64, {streams}"].Value,
             entries[$"all tokens a second of the same work, latency target over chunks of 64, {where}"].Value,
-            2);
+            0.002);
     }
 
     [Fact]
