@@ -16,6 +16,13 @@ internal sealed class EngineOptionSet
         ["bfloat16"] = ModelDtype.BFloat16,
     };
 
+    private static readonly Dictionary<string, ResidualDtype> ResidualDtypes = new()
+    {
+        ["auto"] = ResidualDtype.Auto,
+        ["float32"] = ResidualDtype.Float32,
+        ["model"] = ResidualDtype.Model,
+    };
+
     private static readonly Dictionary<string, KvCacheDtype> KvCacheDtypes = new()
     {
         ["auto"] = KvCacheDtype.Auto,
@@ -35,6 +42,12 @@ internal sealed class EngineOptionSet
     private readonly Option<string> _dtype = new("--dtype")
     {
         Description = "Element type of weights and activations; auto is the checkpoint's.",
+        DefaultValueFactory = _ => "auto",
+    };
+
+    private readonly Option<string> _residualDtype = new("--residual-dtype")
+    {
+        Description = "Element type of the residual stream; auto is bfloat16 for bfloat16 models on a GPU, else float32.",
         DefaultValueFactory = _ => "auto",
     };
 
@@ -66,12 +79,13 @@ internal sealed class EngineOptionSet
         _seed = seed;
         _device.AcceptOnlyFromAmong([.. DeviceCatalog.Names]);
         _dtype.AcceptOnlyFromAmong([.. Dtypes.Keys]);
+        _residualDtype.AcceptOnlyFromAmong([.. ResidualDtypes.Keys]);
         _kvCacheDtype.AcceptOnlyFromAmong([.. KvCacheDtypes.Keys]);
     }
 
     internal void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[_model, _device, _dtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _gpuMemory, _swapSpace, _kvOffloading, _enforceEager, _deterministic, _threads, _recordTo])
+        foreach (Option option in (Option[])[_model, _device, _dtype, _residualDtype, _kvCacheDtype, _maxModelLen, _blockSize, _maxNumSeqs, _maxNumBatchedTokens, _kvCacheMemory, _gpuMemory, _swapSpace, _kvOffloading, _enforceEager, _deterministic, _threads, _recordTo])
         {
             command.Options.Add(option);
         }
@@ -86,6 +100,7 @@ internal sealed class EngineOptionSet
         {
             Device = DeviceCatalog.Parse(parsed.GetRequiredValue(_device)),
             Dtype = Dtypes[parsed.GetRequiredValue(_dtype)],
+            ResidualDtype = ResidualDtypes[parsed.GetRequiredValue(_residualDtype)],
             KvCacheDtype = KvCacheDtypes[parsed.GetRequiredValue(_kvCacheDtype)],
             MaxModelLen = ToInt(parsed.GetValue(_maxModelLen)),
             BlockSize = parsed.GetValue(_blockSize) ?? defaults.BlockSize,

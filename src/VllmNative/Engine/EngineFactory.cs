@@ -29,6 +29,7 @@ internal static class EngineFactory
         Tokenizer? tokenizer = TokenizerOf(directory, options.LoadFormat);
 
         DataType type = ModelTypeOf(options.Dtype, config, configFile);
+        DataType residualType = ResidualTypeOf(options.ResidualDtype, type, options.Device);
         DataType cacheType = CacheTypeOf(options.KvCacheDtype, type);
         int maxModelLen = MaxModelLenOf(options, config);
         int maxTokens = options.MaxNumBatchedTokens ?? Math.Max(options.MaxNumSeqs ?? 0, options.Device == DeviceKind.Cpu ? 2048 : 8192);
@@ -47,7 +48,7 @@ internal static class EngineFactory
             }
 
             long elsewhere = device.Kind == DeviceKind.Cuda ? RunnerSetup.UsedBytes(device) : 0;
-            (DecoderModel model, KvScales[] scales) = LoadModel(options, directory, device, spec, type, fp8, maxTokens, progress);
+            (DecoderModel model, KvScales[] scales) = LoadModel(options, directory, device, spec, type, residualType, fp8, maxTokens, progress);
             scope.Add(model);
             var group = new KvGroup(config.NumHiddenLayers, options.BlockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, cacheType) { Scales = scales };
             int maxBlocks = (maxModelLen + group.BlockSize - 1) / group.BlockSize;
@@ -55,7 +56,7 @@ internal static class EngineFactory
             (ModelRunner runner, int numBlocks, HostBlocks hostBlocks, MemoryReport memory) = RunnerSetup.Create(options, device, elsewhere, model, group, shape);
             long weightBytes = model.WeightBytes;
             DeviceDescription description = device.Describe();
-            OffloadWorker? offload = StartOffload(options, directory, type, description, group, runner);
+            OffloadWorker? offload = StartOffload(options, directory, type, residualType, description, group, runner);
             var worker = new StepWorker(runner, options.Meters?.Device);
             scope.Release();
 
@@ -96,11 +97,11 @@ internal static class EngineFactory
         }
     }
 
-    private static OffloadWorker? StartOffload(EngineOptions options, string directory, DataType type, DeviceDescription device, KvGroup group, ModelRunner runner)
+    private static OffloadWorker? StartOffload(EngineOptions options, string directory, DataType type, DataType residualType, DeviceDescription device, KvGroup group, ModelRunner runner)
     {
         try
         {
-            return OffloadWorker.Start(options, directory, type, device, group, runner.HostKv);
+            return OffloadWorker.Start(options, directory, type, residualType, device, group, runner.HostKv);
         }
         catch
         {
@@ -205,17 +206,17 @@ internal static class EngineFactory
     }
 
     private static (DecoderModel Model, KvScales[] Scales) LoadModel(
-        EngineOptions options, string directory, Device device, DecoderSpec spec, DataType type, bool fp8Cache, int maxTokens, IProgress<LoadProgress>? progress)
+        EngineOptions options, string directory, Device device, DecoderSpec spec, DataType type, DataType residualType, bool fp8Cache, int maxTokens, IProgress<LoadProgress>? progress)
     {
         if (options.LoadFormat == LoadFormat.Dummy)
         {
-            return (new DecoderBuilder(device, spec, type, new DummyParameters(device, type, (ulong)options.Seed), maxTokens).Build(), []);
+            return (new DecoderBuilder(device, spec, type, residualType, new DummyParameters(device, type, (ulong)options.Seed), maxTokens).Build(), []);
         }
 
         using WeightMap weights = WeightMap.Open(directory);
         KvScales[] scales = fp8Cache ? KvScaleReader.Read(weights, spec.Config.NumHiddenLayers) : [];
         var source = new CheckpointParameters(device, type, weights, progress);
-        DecoderModel model = new DecoderBuilder(device, spec, type, source, maxTokens).Build();
+        DecoderModel model = new DecoderBuilder(device, spec, type, residualType, source, maxTokens).Build();
         try
         {
             source.RequireAllUsed(spec.Config.TieWordEmbeddings);
@@ -227,6 +228,14 @@ internal static class EngineFactory
             throw;
         }
     }
+
+    /// <summary>What the residual stream is kept in. f16 is not taken unasked: large activations of some models leave its range.</summary>
+    internal static DataType ResidualTypeOf(ResidualDtype dtype, DataType modelType, DeviceKind device) => dtype switch
+    {
+        ResidualDtype.Model => modelType,
+        ResidualDtype.Auto when device == DeviceKind.Cuda && modelType == DataType.BFloat16 => modelType,
+        _ => DataType.Float32,
+    };
 
     private static DataType CacheTypeOf(KvCacheDtype dtype, DataType modelType) => dtype switch
     {

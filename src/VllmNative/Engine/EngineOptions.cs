@@ -31,6 +31,9 @@ public sealed partial record EngineOptions
     /// <summary>Element type of weights and activations.</summary>
     public ModelDtype Dtype { get; init; } = ModelDtype.Auto;
 
+    /// <summary>Element type of the residual stream.</summary>
+    public ResidualDtype ResidualDtype { get; init; } = ResidualDtype.Auto;
+
     /// <summary>Longest prompt and output together, in tokens; null = the model's context.</summary>
     public int? MaxModelLen { get; init; }
 
@@ -177,6 +180,7 @@ public sealed partial record EngineOptions
         Require(NumBlocksOverride is null or >= 2, $"NumBlocksOverride is {NumBlocksOverride}, expected 2 or more (one is the null block)");
         Require(SwapSpace is >= 0 and <= MaxHostGibibytes, $"SwapSpace is {SwapSpace} GiB, expected 0..{MaxHostGibibytes}");
         Require(KvOffloadSpace is >= 0 and <= MaxHostGibibytes, $"KvOffloadSpace is {KvOffloadSpace} GiB, expected 0..{MaxHostGibibytes}");
+        Require(Enum.IsDefined(ResidualDtype), $"ResidualDtype is {(int)ResidualDtype}, expected Auto, Float32 or Model");
         Require(Enum.IsDefined(KvCacheDtype), $"KvCacheDtype is {(int)KvCacheDtype}, expected Auto, Float32, Float16, BFloat16 or Fp8");
         Require(RequestTimeout is null || RequestTimeout > TimeSpan.Zero, $"RequestTimeout is {RequestTimeout}, expected above zero");
         Require(QueueTimeout is null || QueueTimeout > TimeSpan.Zero, $"QueueTimeout is {QueueTimeout}, expected above zero");

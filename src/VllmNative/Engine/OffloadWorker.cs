@@ -23,7 +23,7 @@ internal sealed class OffloadWorker : IDisposable
     internal OffloadThread Thread { get; }
 
     /// <summary>Starts the thread; null when the options name no directory.</summary>
-    internal static OffloadWorker? Start(EngineOptions options, string modelDirectory, DataType type, DeviceDescription device, KvGroup group, HostKvPool? host)
+    internal static OffloadWorker? Start(EngineOptions options, string modelDirectory, DataType type, DataType residualType, DeviceDescription device, KvGroup group, HostKvPool? host)
     {
         if (options.KvOffloadDirectory is null)
         {
@@ -39,6 +39,7 @@ internal sealed class OffloadWorker : IDisposable
         {
             Checkpoint = options.LoadFormat == LoadFormat.Dummy ? CheckpointDigest.ComputeDummy(modelDirectory, options.Seed) : CheckpointDigest.Compute(modelDirectory),
             ModelDtype = type.ToString(),
+            ResidualDtype = residualType.ToString(),
             KvCacheDtype = group.Type.ToString(),
             BlockSize = group.BlockSize,
             BlockBytes = group.BlockBytes,

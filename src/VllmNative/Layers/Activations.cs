@@ -4,13 +4,13 @@ namespace VllmNative.Layers;
 
 /// <summary>
 /// The intermediate results of a step, as large as the largest step; every layer reuses them. The residual stream and what
-/// is added to it stay in f32: a 16-bit sum over many layers would lose the small contributions.
+/// is added to it have a type of their own.
 /// </summary>
 internal sealed class Activations : IDisposable
 {
     private readonly DeviceBuffer _memory;
 
-    internal Activations(Device device, DataType type, int maxTokens, int hidden, int mergedQkv, int attended, int intermediate)
+    internal Activations(Device device, DataType type, DataType residualType, int maxTokens, int hidden, int mergedQkv, int attended, int intermediate)
     {
         // Each piece starts on a 256-byte boundary.
         long offset = 0;
@@ -21,16 +21,16 @@ internal sealed class Activations : IDisposable
             return start;
         }
 
-        long residual = Reserve(hidden, DataType.Float32);
-        long delta = Reserve(hidden, DataType.Float32);
+        long residual = Reserve(hidden, residualType);
+        long delta = Reserve(hidden, residualType);
         long normed = Reserve(hidden, type);
         long qkv = Reserve(mergedQkv, type);
         long heads = Reserve(attended, type);
         long gateUp = Reserve(2L * intermediate, type);
         long activated = Reserve(intermediate, type);
         _memory = device.Allocate(offset);
-        Residual = Tensor.Matrix(_memory.Data + (nint)residual, DataType.Float32, maxTokens, hidden);
-        Delta = Tensor.Matrix(_memory.Data + (nint)delta, DataType.Float32, maxTokens, hidden);
+        Residual = Tensor.Matrix(_memory.Data + (nint)residual, residualType, maxTokens, hidden);
+        Delta = Tensor.Matrix(_memory.Data + (nint)delta, residualType, maxTokens, hidden);
         Normed = Tensor.Matrix(_memory.Data + (nint)normed, type, maxTokens, hidden);
         Qkv = Tensor.Matrix(_memory.Data + (nint)qkv, type, maxTokens, mergedQkv);
         Attended = Tensor.Matrix(_memory.Data + (nint)heads, type, maxTokens, attended);

@@ -5,7 +5,7 @@ using VllmNative.Tensors;
 namespace VllmNative.Models;
 
 /// <summary>Builds a decoder from its spec and a source of parameters.</summary>
-internal sealed class DecoderBuilder(Device device, DecoderSpec spec, DataType type, IParameterSource source, int maxTokens)
+internal sealed class DecoderBuilder(Device device, DecoderSpec spec, DataType type, DataType residualType, IParameterSource source, int maxTokens)
 {
     private readonly ModelConfig _config = spec.Config;
     private readonly Dictionary<RopeConfig, RotaryEmbedding> _rotaries = [];
@@ -23,7 +23,7 @@ internal sealed class DecoderBuilder(Device device, DecoderSpec spec, DataType t
         RmsNorm finalNorm = Norm(DecoderNames.FinalNorm, _config.HiddenSize);
         Weight head = tied ? embedding : source.Matrix(lookup: false, _config.HiddenSize, [new(DecoderNames.Head, _config.VocabSize)]);
         AttentionShape shape = layers[0].Attention.Shape;
-        var activations = new Activations(device, type, maxTokens, _config.HiddenSize, shape.MergedSize, shape.QuerySize, _config.IntermediateSize);
+        var activations = new Activations(device, type, residualType, maxTokens, _config.HiddenSize, shape.MergedSize, shape.QuerySize, _config.IntermediateSize);
         return new DecoderModel(_config, type, embedding, layers, finalNorm, new Linear(head, null), tied, [.. _rotaries.Values], activations);
     }
 

@@ -26,6 +26,7 @@ public sealed class OptionSetTests
             Model = "m",
             Device = DeviceKind.Cuda,
             Dtype = ModelDtype.Float16,
+            ResidualDtype = ResidualDtype.Model,
             KvCacheDtype = KvCacheDtype.Fp8,
             MaxModelLen = 2000,
             BlockSize = 32,
@@ -42,7 +43,7 @@ public sealed class OptionSetTests
             RecordTo = "trace.jsonl",
         };
         Assert.Equal(expected, Engine(
-            "--model", "m", "--device", "cuda", "--dtype", "half", "--kv-cache-dtype", "fp8", "--max-model-len", "2k", "--block-size", "32", "--max-num-seqs", "5",
+            "--model", "m", "--device", "cuda", "--dtype", "half", "--residual-dtype", "model", "--kv-cache-dtype", "fp8", "--max-model-len", "2k", "--block-size", "32", "--max-num-seqs", "5",
             "--max-num-batched-tokens", "1K", "--kv-cache-memory-bytes", "512M", "--gpu-memory-utilization", "0.8", "--swap-space", "1.5", "--kv-offloading-size", "3", "--enforce-eager", "--deterministic", "--threads", "3", "--seed", "7", "--record-to", "trace.jsonl"));
     }
 

@@ -1,3 +1,4 @@
+using VllmNative.Engine;
 using VllmNative.Tensors;
 using VllmNative.Tests.Execution;
 using Xunit;
@@ -8,11 +9,13 @@ namespace VllmNative.Tests.Engine;
 public sealed class DemoBFloat16Tests(ITestOutputHelper output)
 {
     [Theory]
-    [InlineData("demo", "demo-greedy.json")]
-    [InlineData("demo-draft", "demo-draft-greedy.json")]
-    public void TeacherForced_StaysCloseToTheReference(string model, string goldenFile)
+    [InlineData("demo", "demo-greedy.json", ResidualDtype.Float32)]
+    [InlineData("demo", "demo-greedy.json", ResidualDtype.Model)]
+    [InlineData("demo-draft", "demo-draft-greedy.json", ResidualDtype.Float32)]
+    [InlineData("demo-draft", "demo-draft-greedy.json", ResidualDtype.Model)]
+    public void TeacherForced_StaysCloseToTheReference(string model, string goldenFile, ResidualDtype residual)
     {
-        using var harness = new ForwardHarness(TestAssets.Path("models", model), DataType.BFloat16, 16);
+        using var harness = new ForwardHarness(TestAssets.Path("models", model), DataType.BFloat16, 16, residual: residual);
         List<TeacherForcing.Step> steps = TeacherForcing.Run(harness, DemoGolden.Load(goldenFile));
         foreach (TeacherForcing.Step step in steps)
         {
@@ -22,7 +25,7 @@ public sealed class DemoBFloat16Tests(ITestOutputHelper output)
         }
 
         double mean = steps.Average(step => step.Worst);
-        output.WriteLine($"{model}: {steps.Count} steps, golden token off by at most {steps.Max(step => step.Golden):F4}, top-5 by {steps.Max(step => step.Worst):F4}, mean of the largest {mean:F4}");
+        output.WriteLine($"{model}, residual {residual}: {steps.Count} steps, golden token off by at most {steps.Max(step => step.Golden):F4}, top-5 by {steps.Max(step => step.Worst):F4}, mean of the largest {mean:F4}");
         Assert.True(mean <= 0.03, $"mean of the largest errors is {mean}");
     }
 }

@@ -28,6 +28,7 @@ public sealed class EngineOptionsTests
             NumBlocksOverride = 1,
             SwapSpace = -4,
             KvOffloadSpace = 65537,
+            ResidualDtype = (ResidualDtype)3,
             KvCacheDtype = (KvCacheDtype)9,
             LoadFormat = (LoadFormat)5,
             LogprobsMode = (LogprobsMode)2,
@@ -41,7 +42,7 @@ public sealed class EngineOptionsTests
             "BlockSize is 257, expected 1..256", "MaxNumSeqs is 65537, expected 1..65536", "MaxNumBatchedTokens is 0, expected 1..1048576",
             "LongPrefillTokenThreshold is -2", "GpuMemoryUtilization is 1.5, expected above 0 and at most 1",
             "but the device is the CPU", "KvCacheMemoryBytes is 0", "NumBlocksOverride is 1, expected 2", "SwapSpace is -4 GiB, expected 0..65536", "KvOffloadSpace is 65537 GiB, expected 0..65536",
-            "KvCacheDtype is 9, expected Auto, Float32, Float16, BFloat16 or Fp8", "LoadFormat is 5", "LogprobsMode is 2, expected Raw or Processed", "RequestTimeout is 00:00:00", "QueueTimeout is -00:00:01",
+            "ResidualDtype is 3, expected Auto, Float32 or Model", "KvCacheDtype is 9, expected Auto, Float32, Float16, BFloat16 or Fp8", "LoadFormat is 5", "LogprobsMode is 2, expected Raw or Processed", "RequestTimeout is 00:00:00", "QueueTimeout is -00:00:01",
             "MaxNumSeqs is 65537, expected at most MaxNumBatchedTokens, which is 0",
         ];
         Assert.All(expected, part => Assert.Contains(part, error.Message, StringComparison.Ordinal));

@@ -1,4 +1,5 @@
 using VllmNative.Diagnostics;
+using VllmNative.Engine;
 using VllmNative.Execution;
 using VllmNative.Layers;
 using VllmNative.Loading;
@@ -26,15 +27,24 @@ internal sealed class ForwardHarness : IDisposable
     /// <param name="graphs">Whether decode steps are replayed, on a GPU.</param>
     /// <param name="deterministic">Whether logits must not depend on the batch.</param>
     /// <param name="hostBlocks">Of swap space.</param>
+    /// <param name="residual">Of the residual stream.</param>
     internal ForwardHarness(
-        string modelDir, DataType type, int blockSize, DataType? cacheType = null, bool graphs = false, bool deterministic = false, int hostBlocks = 0)
+        string modelDir,
+        DataType type,
+        int blockSize,
+        DataType? cacheType = null,
+        bool graphs = false,
+        bool deterministic = false,
+        int hostBlocks = 0,
+        ResidualDtype residual = ResidualDtype.Auto)
     {
         _blockSize = blockSize;
         ModelConfig config = ModelConfig.Load(modelDir);
         Device device = Device.Create(TestDevice.Kind, 0, 0, deterministic);
         using WeightMap weights = WeightMap.Open(modelDir);
         DecoderSpec spec = ModelRegistry.Describe(config, modelDir);
-        DecoderModel model = new DecoderBuilder(device, spec, type, new CheckpointParameters(device, type, weights, null), MaxTokens).Build();
+        DataType residualType = EngineFactory.ResidualTypeOf(residual, type, device.Kind);
+        DecoderModel model = new DecoderBuilder(device, spec, type, residualType, new CheckpointParameters(device, type, weights, null), MaxTokens).Build();
         var group = new KvGroup(config.NumHiddenLayers, blockSize, config.NumKeyValueHeads, config.HeadDim, config.HeadDim, cacheType ?? type);
         var kv = new KvPool(device, group, 1024);
         HostKvPool? host = hostBlocks > 0 ? new HostKvPool(device, group, hostBlocks) : null;

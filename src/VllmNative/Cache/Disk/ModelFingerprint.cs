@@ -18,6 +18,9 @@ internal sealed record ModelFingerprint
     /// <summary>Element type of weights and activations.</summary>
     internal required string ModelDtype { get; init; }
 
+    /// <summary>Element type of the residual stream.</summary>
+    internal required string ResidualDtype { get; init; }
+
     /// <summary>Element type of the KV cache.</summary>
     internal required string KvCacheDtype { get; init; }
 
@@ -57,6 +60,7 @@ internal sealed record ModelFingerprint
         hash.Add(9, WorldSize);
         hash.Add(10, KvLayoutVersion);
         hash.Add(11, KernelVersion);
+        hash.Add(12, ResidualDtype);
         return hash.Finish();
     }
 }

@@ -10,6 +10,7 @@ public sealed class ModelFingerprintTests
     {
         Checkpoint = [1, 2, 3],
         ModelDtype = "bfloat16",
+        ResidualDtype = "float32",
         KvCacheDtype = "fp8",
         BlockSize = 16,
         BlockBytes = 2 << 20,
@@ -25,6 +26,7 @@ public sealed class ModelFingerprintTests
             Base,
             Base with { Checkpoint = [1, 2, 4] },
             Base with { ModelDtype = "float16" },
+            Base with { ResidualDtype = "bfloat16" },
             Base with { KvCacheDtype = "bfloat16" },
             Base with { BlockSize = 32 },
             Base with { BlockBytes = 1 << 20 },
@@ -40,7 +42,7 @@ public sealed class ModelFingerprintTests
         Assert.Equal(all.Length, all.Select(fingerprint => fingerprint.Compute()).Distinct().Count());
 
         // So that a property added later is not forgotten above.
-        Assert.Equal(11, typeof(ModelFingerprint).GetProperties(
+        Assert.Equal(12, typeof(ModelFingerprint).GetProperties(
             System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic | System.Reflection.BindingFlags.DeclaredOnly)
             .Count(property => property.CanWrite));
     }
