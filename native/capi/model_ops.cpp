@@ -164,6 +164,7 @@ int32_t vn_attention_paged(vn_stream* stream, const vn_attention_params* params)
     check.range("window", p.window, 0, INT32_MAX);
     check.range("max_query_len", p.max_query_len, 0, INT32_MAX);
     check.range("max_seq_len", p.max_seq_len, 0, p.block_table.shape[1] * p.cache.block_size);
+    check.range("max_prefill_seq_len", p.max_prefill_seq_len, 0, p.max_seq_len);
     const vn_device& device = *stream->device;
     check.workspace(p.workspace, p.workspace_bytes,
                     device.table->attention_workspace_size(device.impl, p.q.shape[0], static_cast<int32_t>(p.q.shape[1]),

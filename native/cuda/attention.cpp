@@ -21,7 +21,7 @@ namespace vn::cuda {
 namespace {
 
 // vn_attention_params.reserved of tests and benchmarks: the tiled kernel for long rows, or an error where it cannot.
-enum Force : int64_t { kAny = 0, kMmaSync = 1, kWgmma = 2 };
+enum Force : int32_t { kAny = 0, kMmaSync = 1, kWgmma = 2 };
 
 constexpr int64_t kCounterBytes = 16;  // at the end of the workspace
 
@@ -68,6 +68,7 @@ AttentionArgs args_of(const vn_attention_params& p) {
   a.value_dim = cache.value_dim;
   a.window = p.window;
   a.max_seq_len = p.max_seq_len;
+  a.max_prefill_seq_len = p.max_prefill_seq_len > 0 ? p.max_prefill_seq_len : p.max_seq_len;
   a.max_query_len = p.max_query_len > 0 ? std::min(p.max_query_len, a.tokens) : a.tokens;
   a.scale = (p.scale == 0.0f ? 1.0f / std::sqrt(static_cast<float>(cache.key_dim)) : p.scale) * cache.key_scale;
   a.value_scale = cache.value_scale;
@@ -81,7 +82,7 @@ AttentionArgs args_of(const vn_attention_params& p) {
 }
 
 // splits: whether K and V are divided among blocks, which makes the Hopper kernel the faster one even for half a tile.
-bool prefers_sm90(const AttentionArgs& a, int64_t force, const DeviceState& state, bool splits) {
+bool prefers_sm90(const AttentionArgs& a, int32_t force, const DeviceState& state, bool splits) {
   const bool can = prefill_sm90_supports(a, state.capability);
   switch (force) {
     case kAny: return can && (splits || prefill_sm90_fills(a)) && !state.deterministic;
@@ -91,7 +92,7 @@ bool prefers_sm90(const AttentionArgs& a, int64_t force, const DeviceState& stat
     case kWgmma:
       if (!can) cannot("wgmma", a);
       return true;
-    default: fail(VN_INVALID_ARGUMENT, "attention_paged: reserved is %lld, expected 0", static_cast<long long>(force));
+    default: fail(VN_INVALID_ARGUMENT, "attention_paged: reserved is %d, expected 0", force);
   }
 }
 
@@ -108,7 +109,7 @@ bool may_have_short_rows(const AttentionArgs& a) {
 bool may_be_few_tiles(const AttentionArgs& a, int processors) {
   constexpr int kLongContext = 1024;
   const int64_t packed = (static_cast<int64_t>(a.tokens) - std::min(a.rows, a.tokens)) * a.group;
-  return a.max_seq_len >= kLongContext && 4 * packed * a.kv_heads <= int64_t{3} * split_tile_rows(a.key_dim) * processors;
+  return a.max_prefill_seq_len >= kLongContext && 4 * packed * a.kv_heads <= int64_t{3} * split_tile_rows(a.key_dim) * processors;
 }
 
 // Blocks of a team (attention_split.cuh): one for each tile of the longest row, or of an even part of them; that is if most
@@ -123,7 +124,7 @@ int split_team(const AttentionArgs& a) {
 }
 
 // The rows that the split-KV kernel leaves, or all of them.
-void launch_long_rows(AttentionArgs& a, const Stream& stream, int64_t force, int processors) {
+void launch_long_rows(AttentionArgs& a, const Stream& stream, int32_t force, int processors) {
   DeviceState& state = *stream.device.state;
   const bool splits = !state.deterministic && may_be_few_tiles(a, processors);
   if (splits) a.split_team = std::min(split_team(a), processors);

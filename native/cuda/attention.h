@@ -44,6 +44,7 @@ struct AttentionArgs {
   int32_t window;        // 0 = all
   int32_t max_query_len;  // a bound, at least 1
   int32_t max_seq_len;    // the same; 0: not known
+  int32_t max_prefill_seq_len;  // of rows with several query tokens
   int32_t split_team;     // blocks that walk the same K and V where long rows' are divided (attention_split.cuh)
   float scale, softcap;  // scale: of q k^T with K as it is stored; softcap <= 0 = off
   float value_scale;     // of V as it is stored

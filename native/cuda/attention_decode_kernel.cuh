@@ -9,7 +9,8 @@
 // that a captured graph adapts.
 // A run that begins or ends inside a (row, head) leaves a partial result, at most two for each block; the last block to do so
 // merges those of the (row, head) (attention_decode_merge.cuh).
-// What the step's batch_prepare wrote is read, and the plan made, before the kernels ahead have ended (launch.cuh).
+// What the step's batch_prepare wrote is read, the plan made, and K and V of earlier steps fetched into the ring, before the
+// kernels ahead have ended (launch.cuh).
 // Block: kWarps warps; warp w takes tokens 16 w .. 16 w + 15 of each tile through a ring of kStages buffers of its own
 // (cp.async; the page is looked up one tile ahead), without block barriers until the (row, head) ends, where the warps'
 // states are merged. The 16 rows of an mma are (token, head of the group): K and V are read once for all of them.
@@ -80,12 +81,23 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm<kDim>) attention_decode
   {
     TokenPlace places[kDepth];
     int heads[kDepth] = {};
+    bool settled[kDepth];
 #pragma unroll
-    for (int i = 0; i < kDepth; ++i) look_up(places[i], heads[i]);
+    for (int i = 0; i < kDepth; ++i) {
+      settled[i] = ahead.is_settled();
+      look_up(places[i], heads[i]);
+    }
     look_up(next, next_head);
-    await_earlier_kernels();
+    bool waits = true;
 #pragma unroll
-    for (int i = 0; i < kDepth; ++i) fetch(i, places[i], heads[i]);
+    for (int i = 0; i < kDepth; ++i) {
+      if (waits && !settled[i]) {
+        await_earlier_kernels();
+        waits = false;
+      }
+      fetch(i, places[i], heads[i]);
+    }
+    if (waits) await_earlier_kernels();
   }
 
   Cursor at;

@@ -40,6 +40,7 @@ struct Cursor {
   const int32_t* table;
   int row, head, tile;  // head: in the line
   int low;  // first position that the row sees
+  int settled;  // positions below were written before batch_prepare
 
   __device__ void open_row(const AttentionArgs& a, int index) {
     row = index;
@@ -47,6 +48,7 @@ struct Cursor {
     tiles = DecodeLine().tiles(a, range);
     table = table_of(a, row);
     low = first_seen(a, range.first_position());
+    settled = a.step_rows[4 * static_cast<int64_t>(row) + 3];
   }
   __device__ void start(const AttentionArgs& a, const Share& share) {
     open_row(a, share.row);
@@ -54,6 +56,7 @@ struct Cursor {
     head = static_cast<int>(share.offset / count);
     tile = tiles.first + static_cast<int>(share.offset % count);
   }
+  __device__ bool is_settled() const { return (tile + 1) * kTile <= settled; }
   // There is a next unit.
   __device__ void advance(const AttentionArgs& a) {
     if (++tile < tiles.end) return;

@@ -5,7 +5,8 @@
 // write, or writes anything that one may read: weights alone may be touched before. The wait ends when the kernel ahead has
 // ended and its writes are visible; since that one waited too, all earlier work is done then. Beside weights, what a kernel
 // wrote that is launched without overlap and fences its writes (batch_prepare) may be read before the wait, since later
-// kernels begin when its blocks have ended, and the next of its kind when they have. release_next_kernel() lets the
+// kernels begin when its blocks have ended, and the next of its kind when they have; so may what was written before it,
+// as K and V of earlier steps. release_next_kernel() lets the
 // next one begin; it may come first, since that one waits as well. Both compile to nothing on older chips, and do nothing in
 // a kernel that was launched without overlap (vn_device_options.serial_kernels).
 #pragma once

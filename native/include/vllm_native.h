@@ -302,7 +302,8 @@ typedef struct vn_batch_prepare_params {
   int32_t block_size[VN_MAX_KV_GROUPS]; /* tokens */
   vn_tensor row_updates;   /* [>= num_row_updates, 4] i32: request row, computed length, last token, 0; applied first */
   vn_tensor table_updates; /* [>= num_table_updates, 4] i32: group, request row, index in the block table, block id */
-  vn_tensor step_rows;     /* [R, 4] i32: request row, query length >= 1, first id in step_ids or VN_LAST_TOKEN, 0 */
+  vn_tensor step_rows;     /* [R, 4] i32: request row, query length >= 1, first id in step_ids or VN_LAST_TOKEN, settled:
+                              so many of its tokens have their K and V from earlier steps (0 = not known), see attention */
   vn_tensor step_ids;      /* [n] i32: uploaded token ids; a row that begins with VN_LAST_TOKEN has query length 1 */
   vn_tensor last_token;    /* [max_seqs] i32, state */
   vn_tensor computed_len;  /* [max_seqs] i32, state */
@@ -444,12 +445,14 @@ typedef struct vn_attention_params {
   vn_tensor out;         /* [T, q heads, value_dim] */
   vn_tensor query_start; /* [R + 1] i32 */
   vn_tensor seq_lens;    /* [R] i32 */
-  vn_tensor step_rows;   /* [R, 4] i32: column 0 = the request row in block_table */
+  vn_tensor step_rows;   /* [R, 4] i32: column 0 = the request row in block_table; column 3 = settled: K and V of positions
+                            below were complete before the vn_batch_prepare ahead, and may be read while what came after it runs */
   vn_tensor block_table; /* [max_seqs, max_blocks] i32 of this KV group */
   vn_kv_cache cache;
   void *workspace;
   int64_t workspace_bytes;
-  int64_t reserved;
+  int32_t max_prefill_seq_len; /* largest sequence length of rows with several query tokens; 0 = max_seq_len */
+  int32_t reserved;
 } vn_attention_params;
 VN_API int32_t vn_attention_paged(vn_stream *stream, const vn_attention_params *params);
 /* Bytes for up to max_tokens query tokens, q_heads heads of value_dim, sequences up to max_seq_len. */

@@ -151,15 +151,16 @@ void bench_attention(const std::string& name, const Heads& heads, const std::vec
   if (!wanted(name)) return;
   std::vector<int32_t> start = {0}, lengths, rows;
   int64_t blocks = 0, width = 1, tokens = 0;
-  int longest_query = 0, longest = 0;
+  int longest_query = 0, longest = 0, longest_prefill = 0;
   double pairs = 0, positions = 0;
   for (const Request& request : requests) {
-    rows.insert(rows.end(), {static_cast<int32_t>(lengths.size()), 0, 0, 0});
+    rows.insert(rows.end(), {static_cast<int32_t>(lengths.size()), 0, 0, request.length - request.query});
     lengths.push_back(request.length);
     tokens += request.query;
     start.push_back(static_cast<int32_t>(tokens));
     blocks += (request.length + kBlockSize - 1) / kBlockSize;
     longest_query = std::max(longest_query, request.query);
+    if (request.query > 1) longest_prefill = std::max(longest_prefill, request.length);
     longest = std::max(longest, request.length);
     positions += window > 0 ? std::min(request.length, window + request.query - 1) : request.length;
     for (int i = 0; i < request.query; ++i) {
@@ -189,6 +190,7 @@ void bench_attention(const std::string& name, const Heads& heads, const std::vec
   p.window = window;
   p.reserved = kernel;
   p.max_query_len = longest_query;
+  p.max_prefill_seq_len = longest_prefill;
   p.max_seq_len = longest;
   const int64_t q_stride = int64_t{heads.q + 2 * heads.kv} * heads.dim;
   p.q = {q.data, VN_DTYPE_BF16, 3, {tokens, heads.q, heads.dim, 0}, {q_stride, heads.dim, 1, 0}};

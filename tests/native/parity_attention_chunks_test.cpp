@@ -13,22 +13,22 @@ constexpr int kLong = 5000;  // spare_length with which also short sequences are
 const std::vector<int> kChunks = {1, 4, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 200, 255, 257, 300};
 const std::vector<int> kContexts = {0, 1, 63, 64, 127, 128, 129, 255, 511, 1000, 1023, 2047, 4097, 9001};
 
-Config divided(const Config& base, int64_t kernel) {
+Config divided(const Config& base, int32_t kernel) {
   Config c = base;
   c.spare_length = kLong;
   return c.very_sharp().with(kernel);
 }
 
 // The kernels for long rows that take this configuration on this device.
-std::vector<int64_t> kernels_for(const Config& c) {
+std::vector<int32_t> kernels_for(const Config& c) {
   auto info = parity::params_of<vn_device_info>();
   EXPECT_EQ(VN_OK, vn_device_get_info(parity::devices().cuda, &info)) << vn_last_error();
   const bool both = info.capability == 90 && c.cache_dtype == c.q_dtype && (c.key_dim == 64 || c.key_dim == 128) && c.block_size % 8 == 0;
-  return both ? std::vector<int64_t>{kMmaSync, kWgmma} : std::vector<int64_t>{kMmaSync};
+  return both ? std::vector<int32_t>{kMmaSync, kWgmma} : std::vector<int32_t>{kMmaSync};
 }
 
 void compare_each(const Config& base, const std::vector<Request>& requests, const std::string& what = "") {
-  for (const int64_t kernel : kernels_for(base)) compare(divided(base, kernel), requests, what);
+  for (const int32_t kernel : kernels_for(base)) compare(divided(base, kernel), requests, what);
 }
 
 // A 16-bit and an fp8 cache of every tuned dimension, the dtypes of q in turn.
@@ -109,6 +109,14 @@ TEST_F(AttentionChunksParity, TheDevicesChoiceBehindLongContexts) {
   }
 }
 
+// Prompts that begin are not divided, however long the decode rows beside them are.
+TEST_F(AttentionChunksParity, TheDevicesChoiceForPromptsThatBegin) {
+  for (const int query : {3, 40, 300}) {
+    compare(Config::of(VN_DTYPE_BF16, 128, 8, 2).very_sharp(), beside_decodes({{query, query}, {2 * query, 2 * query + 64}}, 40));
+    compare(Config::fp8(VN_DTYPE_BF16, 128, 8, 2).very_sharp(), beside_decodes({{query, query}}, 40));
+  }
+}
+
 TEST_F(AttentionChunksParity, ManyChunksOfAllSizes) {
   std::vector<Request> rows, same(100, Request{7, 1203});
   for (int i = 0; i < 90; ++i) rows.push_back({5 + i * 7 % 23, 40 + i * 991 % 3001});
@@ -159,7 +167,7 @@ TEST_F(AttentionChunksParity, EmptyRowsAndPadding) {
 // Rows that batch_prepare has flagged, and blocks and tables that do not exist.
 TEST_F(AttentionChunksParity, FlaggedRows) {
   for (const Config& base : {Config::of(VN_DTYPE_BF16, 128), Config::of(VN_DTYPE_F16, 64), Config::fp8(VN_DTYPE_BF16, 128)}) {
-    for (const int64_t kernel : kernels_for(base)) {
+    for (const int32_t kernel : kernels_for(base)) {
       const Config c = divided(base, kernel);
       for (const int length : {0, -5, 1, 2, 30, 150}) {
         Batch batch(c, {{40, 2060}, {160, 1160}, {1, 60}, {30, 1700}});
@@ -186,7 +194,7 @@ TEST_F(AttentionChunksParity, FlaggedRows) {
 
 TEST_F(AttentionChunksParity, TheSameBitsInEveryReplay) {
   for (const Config& base : tuned(8, 2)) {
-    for (const int64_t kernel : kernels_for(base)) {
+    for (const int32_t kernel : kernels_for(base)) {
       Batch(divided(base, kernel), {{16, 3001}, {1, 900}, {70, 1500}}).expect_same_bits(10);
     }
   }
@@ -203,7 +211,7 @@ TEST_F(AttentionChunksParity, MoreTilesThanATeamHas) {
 // A captured graph keeps its kernels when lengths change: short ones become long, and long rows short.
 TEST_F(AttentionChunksParity, AnyLengthsUnderTheSameBounds) {
   for (const Config& base : {Config::of(VN_DTYPE_BF16, 128), Config::fp8(VN_DTYPE_BF16, 128)}) {
-    for (const int64_t kernel : kernels_for(base)) {
+    for (const int32_t kernel : kernels_for(base)) {
       Batch batch(divided(base, kernel), {{16, 4000}, {1, 900}, {70, 4000}, {30, 4000}});
       for (const int length : {4000, 100, 1025, 71, 2600}) {
         for (const int row : {0, 2, 3}) batch.lengths.host().ints()[row] = row == 2 ? length : 4000 - length + 30;

@@ -13,7 +13,7 @@
 
 namespace parity::attention {
 
-constexpr int64_t kMmaSync = 1, kWgmma = 2;  // vn_attention_params.reserved
+constexpr int32_t kMmaSync = 1, kWgmma = 2;  // vn_attention_params.reserved
 
 struct Config {
   int q_heads = 8, kv_heads = 2, key_dim = 128, value_dim = 128, block_size = 16;
@@ -27,7 +27,7 @@ struct Config {
   int padding = 0;          // tokens of q and out that no row owns
   int spare_query = 0;      // how much larger max_query_len is than any query
   int spare_length = 0;     // and max_seq_len than any sequence
-  int64_t kernel = 0;       // for long rows, on CUDA: 0 = its choice, else kMmaSync or kWgmma
+  int32_t kernel = 0;       // for long rows, on CUDA: 0 = its choice, else kMmaSync or kWgmma
 
   static Config of(int32_t dtype, int dim, int q_heads = 8, int kv_heads = 2) {
     Config c;
@@ -44,7 +44,7 @@ struct Config {
     c.value_scale = 0.0017f;  // V saturates at 0.76
     return c;
   }
-  Config& with(int64_t forced) {
+  Config& with(int32_t forced) {
     kernel = forced;
     return *this;
   }
@@ -97,7 +97,8 @@ class Batch {
         query_start(VN_DTYPE_I32, {rows + 1}),
         lengths(VN_DTYPE_I32, {rows}),
         max_query(longest_query(requests)),
-        max_length(longest(requests) + c.spare_length) {
+        max_length(longest(requests) + c.spare_length),
+        max_prefill_length(longest_prefill(requests) + c.spare_length) {
     std::mt19937 engine(static_cast<uint32_t>(rows * 131 + tokens * 7 + max_length));
     q.host().randomize(engine, -c.query_magnitude, c.query_magnitude);
     std::vector<int32_t> ids(static_cast<size_t>(num_blocks - 1));
@@ -114,6 +115,7 @@ class Batch {
         table.host().ints()[state_row * max_blocks + b] = ids[next++];
       }
       step_rows.host().ints()[4 * r] = static_cast<int32_t>(state_row);
+      step_rows.host().ints()[4 * r + 3] = r % 3 == 0 ? 0 : request.length - request.query;
       query_start.host().ints()[r] = token;
       lengths.host().ints()[r] = request.length;
       token += request.query;
@@ -188,7 +190,7 @@ class Batch {
   const Config config;
   const int64_t num_blocks, max_blocks, rows, tokens, block_elements;
   Twin q, out, pool, table, step_rows, query_start, lengths;
-  int max_query, max_length;
+  int max_query, max_length, max_prefill_length;
 
  private:
   static int64_t tokens_of(const std::vector<Request>& requests) {
@@ -199,6 +201,11 @@ class Batch {
   static int longest(const std::vector<Request>& requests) {
     int most = 0;
     for (const Request& request : requests) most = std::max(most, request.length);
+    return most;
+  }
+  static int longest_prefill(const std::vector<Request>& requests) {
+    int most = 0;
+    for (const Request& request : requests) most = request.query > 1 ? std::max(most, request.length) : most;
     return most;
   }
   static int longest_query(const std::vector<Request>& requests) {
@@ -219,6 +226,7 @@ class Batch {
     p.window = config.window;
     p.max_query_len = max_query + config.spare_query;
     p.max_seq_len = max_length;
+    p.max_prefill_seq_len = max_prefill_length;
     p.reserved = config.kernel;
     return p;
   }

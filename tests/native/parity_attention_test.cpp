@@ -390,7 +390,7 @@ TEST_F(HopperAttentionParity, Chunks) {
   for (const int query : {17, 31, 64, 127, 128, 129, 300}) {
     for (const int before : {0, 1, 63, 127, 128, 129, 200, 1000}) requests.push_back({query, query + before});
   }
-  for (const int64_t kernel : {kWgmma, kMmaSync}) {
+  for (const int32_t kernel : {kWgmma, kMmaSync}) {
     compare(Config::of(VN_DTYPE_BF16, 128, 4, 1).sharp().with(kernel), requests);
     compare(Config::of(VN_DTYPE_F16, 64, 7, 1).sharp().with(kernel), requests);
     compare(Config::of(VN_DTYPE_BF16, 128, 8, 1).sharp().with(kernel), requests);

@@ -14,6 +14,8 @@ class OverlapParity : public parity::Test {};
 constexpr int64_t kHidden = 2048, kHalf = kHidden / 2, kVocab = 50;
 constexpr int64_t kQHeads = 8, kKvHeads = 4, kDim = 128, kBlockSize = 16;
 constexpr int kLayers = 40;
+// Of each row's sequence: blocks that no kernel here writes, several tiles of attention, ahead of one that this step writes.
+constexpr int64_t kSettledBlocks = 12, kSettled = kSettledBlocks * kBlockSize;
 
 // A CUDA device of its own, with a stream and a table of embeddings.
 struct Worker {
@@ -39,7 +41,8 @@ struct Worker {
   vn_weight* table = nullptr;
 };
 
-// Layers without their matrix products: norm, rotation and cache write, activation, norm with residual.
+// Layers without their matrix products: norm, rotation and cache write, attention of one token a row over K and V of which the
+// last were just written, activation, norm with residual.
 struct Chain {
   explicit Chain(int64_t tokens)
       : ids(VN_DTYPE_I32, {tokens}),
@@ -51,16 +54,39 @@ struct Chain {
         qkv(VN_DTYPE_BF16, {tokens, kHidden}),
         activated(VN_DTYPE_BF16, {tokens, kHalf}),
         normed(VN_DTYPE_BF16, {tokens, kHalf}),
-        pool(VN_DTYPE_BF16, {tokens / kBlockSize + 1, 2, kKvHeads, kBlockSize, kDim}) {
+        attended(VN_DTYPE_BF16, {tokens, kHalf}),
+        pool(VN_DTYPE_BF16, {tokens / kBlockSize + 1 + kSettledBlocks, 2, kKvHeads, kBlockSize, kDim}),
+        query_start(VN_DTYPE_I32, {tokens + 1}),
+        lengths(VN_DTYPE_I32, {tokens}),
+        step_rows(VN_DTYPE_I32, {tokens, 4}),
+        table(VN_DTYPE_I32, {tokens, kSettledBlocks + 1}),
+        workspace(0, attention_bytes(tokens)) {
     std::mt19937 engine(static_cast<uint32_t>(tokens));
     weight.host().randomize(engine, 0.5, 1.5);
     head_weight.host().randomize(engine, 0.5, 1.5);
     cos_sin.host().randomize(engine);
     for (int64_t t = 0; t < tokens; ++t) {
       ids.host().ints()[t] = static_cast<int32_t>(engine() % kVocab);
-      slots.host().longs()[t] = tokens - 1 - t;
+      const int64_t slot = tokens - 1 - t, own = slot / kBlockSize;
+      slots.host().longs()[t] = slot;
+      query_start.host().ints()[t] = static_cast<int32_t>(t);
+      lengths.host().ints()[t] = static_cast<int32_t>(kSettled + slot % kBlockSize + 1);
+      step_rows.host().ints()[4 * t] = static_cast<int32_t>(t);
+      step_rows.host().ints()[4 * t + 3] = static_cast<int32_t>(kSettled);
+      int32_t* row = table.host().ints() + t * (kSettledBlocks + 1);
+      for (int64_t b = 0; b < kSettledBlocks; ++b) row[b] = static_cast<int32_t>(blocks() - kSettledBlocks + (b + t) % kSettledBlocks);
+      row[kSettledBlocks] = static_cast<int32_t>(own);
     }
-    for (Twin* twin : {&ids, &weight, &head_weight, &cos_sin, &slots}) twin->upload();
+    query_start.host().ints()[tokens] = static_cast<int32_t>(tokens);
+    pool.host().randomize(engine);
+    for (Twin* twin : {&ids, &weight, &head_weight, &cos_sin, &slots, &pool, &query_start, &lengths, &step_rows, &table}) twin->upload();
+  }
+
+  int64_t blocks() const { return ids.host().count() / kBlockSize + 1 + kSettledBlocks; }
+  static int64_t attention_bytes(int64_t tokens) {
+    int64_t bytes = 0;
+    EXPECT_EQ(VN_OK, vn_attention_workspace_size(devices().cuda, tokens, kQHeads, kDim, kSettled + kBlockSize, &bytes));
+    return bytes;
   }
 
   vn_tensor of(Twin& twin) { return twin.tensor(Side::kCuda); }
@@ -98,7 +124,7 @@ struct Chain {
     cache.dtype = VN_DTYPE_BF16;
     cache.key = pool.data(Side::kCuda);
     cache.value = static_cast<char*>(cache.key) + kKvHeads * kBlockSize * kDim * 2;
-    cache.num_blocks = slots.host().count() / kBlockSize + 1;
+    cache.num_blocks = blocks();
     cache.block_size = kBlockSize;
     cache.num_heads = kKvHeads;
     cache.key_dim = cache.value_dim = kDim;
@@ -107,13 +133,27 @@ struct Chain {
     cache.key_slot_stride = cache.value_slot_stride = kDim;
     ASSERT_EQ(VN_OK, vn_rope_cache_write(stream, &rope)) << vn_last_error();
 
+    auto attention = params_of<vn_attention_params>();
+    attention.max_query_len = 1;
+    attention.max_seq_len = kSettled + kBlockSize;
+    attention.q = rope.q;
+    attention.out = columns(attended, 0, kHalf, kQHeads);
+    attention.query_start = of(query_start);
+    attention.seq_lens = of(lengths);
+    attention.step_rows = of(step_rows);
+    attention.block_table = of(table);
+    attention.cache = cache;
+    attention.workspace = workspace.data(Side::kCuda);
+    attention.workspace_bytes = workspace.bytes(Side::kCuda);
+    ASSERT_EQ(VN_OK, vn_attention_paged(stream, &attention)) << vn_last_error();
+
     auto gate = params_of<vn_gated_activation_params>();
     gate.activation = VN_ACTIVATION_SILU;
     gate.x = of(qkv);
     gate.out = of(activated);
     ASSERT_EQ(VN_OK, vn_gated_activation(stream, &gate)) << vn_last_error();
 
-    norm.x = of(activated);
+    norm.x = of(attended);
     norm.weight = columns_of_weight();
     norm.residual = columns(residual, 0, kHalf);
     norm.out = of(normed);
@@ -126,13 +166,14 @@ struct Chain {
     return half;
   }
 
-  Twin ids, weight, head_weight, cos_sin, slots, residual, qkv, activated, normed, pool;
+  Twin ids, weight, head_weight, cos_sin, slots, residual, qkv, activated, normed, attended, pool, query_start, lengths, step_rows, table;
+  Workspace workspace;
 };
 
 void expect_same_bits(Chain& want, Chain& got, const std::string& what) {
   const std::pair<Twin*, Twin*> results[] = {{&want.residual, &got.residual}, {&want.qkv, &got.qkv},
                                              {&want.activated, &got.activated}, {&want.normed, &got.normed},
-                                             {&want.pool, &got.pool}};
+                                             {&want.attended, &got.attended}, {&want.pool, &got.pool}};
   for (const auto& [a, b] : results) {
     EXPECT_EQ(a->download().slice(0, a->host().count()), b->download().slice(0, b->host().count())) << what;
     EXPECT_TRUE(b->download().guards_intact()) << what;

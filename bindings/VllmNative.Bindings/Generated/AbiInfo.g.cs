@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "ec99e6ab03c8ed7f4fd1f97671fbde0afc488c8ff1083604b97e35df6dc6ce6d";
+    public const string HeaderSha256 = "7c5b4ab39ee265b509ffc97e0cabcbae56ffdd4f17fe715cfa20f9009e05a61b";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;
@@ -174,7 +174,8 @@ internal static unsafe class AbiInfo
         ("vn_attention_params.cache", 504),
         ("vn_attention_params.workspace", 608),
         ("vn_attention_params.workspace_bytes", 616),
-        ("vn_attention_params.reserved", 624),
+        ("vn_attention_params.max_prefill_seq_len", 624),
+        ("vn_attention_params.reserved", 628),
         ("vn_gated_activation_params", 168),
         ("vn_gated_activation_params.struct_size", 0),
         ("vn_gated_activation_params.activation", 4),
@@ -457,6 +458,7 @@ internal static unsafe class AbiInfo
             table.Add(("vn_attention_params.cache", (byte*)&s.Cache - (byte*)&s));
             table.Add(("vn_attention_params.workspace", (byte*)&s.Workspace - (byte*)&s));
             table.Add(("vn_attention_params.workspace_bytes", (byte*)&s.WorkspaceBytes - (byte*)&s));
+            table.Add(("vn_attention_params.max_prefill_seq_len", (byte*)&s.MaxPrefillSeqLen - (byte*)&s));
             table.Add(("vn_attention_params.reserved", (byte*)&s.Reserved - (byte*)&s));
         }
         {

@@ -258,7 +258,10 @@ internal unsafe struct BatchPrepareParams
     /// <summary>[&gt;= num_table_updates, 4] i32: group, request row, index in the block table, block id</summary>
     public NativeTensor TableUpdates;
 
-    /// <summary>[R, 4] i32: request row, query length &gt;= 1, first id in step_ids or VN_LAST_TOKEN, 0</summary>
+    /// <summary>
+    /// [R, 4] i32: request row, query length &gt;= 1, first id in step_ids or VN_LAST_TOKEN, settled:
+    /// so many of its tokens have their K and V from earlier steps (0 = not known), see attention
+    /// </summary>
     public NativeTensor StepRows;
 
     /// <summary>[n] i32: uploaded token ids; a row that begins with VN_LAST_TOKEN has query length 1</summary>
@@ -575,7 +578,10 @@ internal unsafe struct AttentionParams
     /// <summary>[R] i32</summary>
     public NativeTensor SeqLens;
 
-    /// <summary>[R, 4] i32: column 0 = the request row in block_table</summary>
+    /// <summary>
+    /// [R, 4] i32: column 0 = the request row in block_table; column 3 = settled: K and V of positions
+    /// below were complete before the vn_batch_prepare ahead, and may be read while what came after it runs
+    /// </summary>
     public NativeTensor StepRows;
 
     /// <summary>[max_seqs, max_blocks] i32 of this KV group</summary>
@@ -590,8 +596,11 @@ internal unsafe struct AttentionParams
     /// <summary>The C field workspace_bytes (int64_t).</summary>
     public long WorkspaceBytes;
 
-    /// <summary>The C field reserved (int64_t).</summary>
-    public long Reserved;
+    /// <summary>largest sequence length of rows with several query tokens; 0 = max_seq_len</summary>
+    public int MaxPrefillSeqLen;
+
+    /// <summary>The C field reserved (int32_t).</summary>
+    public int Reserved;
 }
 
 /// <summary>out = activation(x[:, :F]) * x[:, F:].</summary>

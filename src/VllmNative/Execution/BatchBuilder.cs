@@ -13,10 +13,12 @@ internal sealed class BatchBuilder : IDisposable
     private readonly GivenIds _given;
     private readonly HostProcessors _processors;
     private readonly RequestedLogprobs _requested;
+    private readonly bool[] _placed; // request rows that the plan being written gives to a request
 
     internal BatchBuilder(Device device, BatchShape shape, Sampler sampler, int slots)
     {
         _sampler = sampler;
+        _placed = new bool[shape.MaxSeqs];
         _upload = new StepUpload(
             device,
             slots,
@@ -49,7 +51,7 @@ internal sealed class BatchBuilder : IDisposable
         // First, because graphs were recorded with its address.
         Span<int> stepRows = _upload.Reserve(rows * 4, out nint stepRowsData);
         Span<int> sampleRows = _upload.Reserve(plan.NumLogits * 4, out nint sampleRowsData);
-        WriteRows(plan, stepRows, sampleRows);
+        WriteRows(plan, stepRows, sampleRows, _placed);
         Span<int> rowUpdates = _upload.Reserve(plan.RowUpdates.Count * 4, out nint rowUpdatesData);
         WriteRowUpdates(plan, rowUpdates);
         Span<int> tableUpdates = _upload.Reserve(plan.TableUpdates.Count * 4, out nint tableUpdatesData);
@@ -144,14 +146,17 @@ internal sealed class BatchBuilder : IDisposable
         }
     }
 
-    private static void WriteRows(StepPlan plan, Span<int> rows, Span<int> samples)
+    private static void WriteRows(StepPlan plan, Span<int> rows, Span<int> samples, Span<bool> placed)
     {
+        MarkPlaced(plan, placed, true);
         int row = 0;
         int sample = 0;
         int token = 0;
         foreach (ref readonly StepRow step in plan.Rows.Span)
         {
-            (rows[row], rows[row + 1], rows[row + 2], rows[row + 3]) = (step.Row, step.QueryLength, step.FirstId, 0);
+            // A request that has just got its row may share blocks which this very step fills for another one.
+            int settled = placed[step.Row] ? 0 : step.SequenceLength - step.QueryLength;
+            (rows[row], rows[row + 1], rows[row + 2], rows[row + 3]) = (step.Row, step.QueryLength, step.FirstId, settled);
             row += 4;
             token += step.QueryLength;
             for (int i = step.LogitCount; i > 0; i--)
@@ -166,6 +171,16 @@ internal sealed class BatchBuilder : IDisposable
         for (; row < rows.Length; row += 4)
         {
             (rows[row], rows[row + 1], rows[row + 2], rows[row + 3]) = (-1, 0, -1, 0);
+        }
+
+        MarkPlaced(plan, placed, false);
+    }
+
+    private static void MarkPlaced(StepPlan plan, Span<bool> placed, bool mark)
+    {
+        foreach (ref readonly RowUpdate update in plan.RowUpdates.Span)
+        {
+            placed[update.Row] = mark;
         }
     }
 

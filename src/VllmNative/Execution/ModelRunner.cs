@@ -307,14 +307,14 @@ internal sealed class ModelRunner : IDisposable
     // Bounds are the largest there can be: what a graph records must hold for every step that it replays.
     private void DecodeEagerly(int bucket)
     {
-        ForwardContext context = ContextOf(_builder.StepRows(bucket), bucket, bucket, maxQuery: 1, MaxSequence);
+        ForwardContext context = ContextOf(_builder.StepRows(bucket), bucket, bucket, maxQuery: 1, MaxSequence, maxPrefillSequence: 0);
         Tensor hidden = _model.Forward(context);
         _model.ComputeLogits(context, hidden, Logits(bucket));
     }
 
     private void Forward(StepPlan plan, in StepInputs step, int slot)
     {
-        ForwardContext context = ContextOf(step.StepRows, plan.Rows.Count, plan.NumTokens, plan.MaxQueryLength, plan.MaxSequenceLength);
+        ForwardContext context = ContextOf(step.StepRows, plan.Rows.Count, plan.NumTokens, plan.MaxQueryLength, plan.MaxSequenceLength, plan.MaxPrefillSequenceLength);
         Tensor hidden = _model.Forward(context);
         _hidden.Start(plan, slot, hidden);
         int samples = plan.NumLogits;
@@ -345,7 +345,7 @@ internal sealed class ModelRunner : IDisposable
         RowFlags = Tensor.Vector(_readback.OnDevice.RowFlags, DataType.Int32, rows),
     };
 
-    private ForwardContext ContextOf(Tensor stepRows, int rows, int tokens, int maxQuery, int maxSequence) => new()
+    private ForwardContext ContextOf(Tensor stepRows, int rows, int tokens, int maxQuery, int maxSequence, int maxPrefillSequence) => new()
     {
         Device = _device,
         Kv = _kv,
@@ -353,6 +353,7 @@ internal sealed class ModelRunner : IDisposable
         NumTokens = tokens,
         MaxQueryLength = maxQuery,
         MaxSequenceLength = maxSequence,
+        MaxPrefillSequenceLength = maxPrefillSequence,
         TokenIds = _buffers.TokenIds.Take(tokens),
         Positions = _buffers.Positions.Take(tokens),
         QueryStart = _buffers.QueryStart.Take(rows + 1),

@@ -51,6 +51,7 @@ internal sealed class Attention(
                 BlockTable = context.BlockTable,
                 MaxQueryLength = context.MaxQueryLength,
                 MaxSequenceLength = context.MaxSequenceLength,
+                MaxPrefillSequenceLength = context.MaxPrefillSequenceLength,
                 Workspace = context.Workspace,
                 Scale = shape.Scale,
                 SoftCap = shape.SoftCap,

@@ -20,6 +20,9 @@ internal readonly struct ForwardContext
 
     internal required int MaxSequenceLength { get; init; }
 
+    /// <summary>Of rows with several tokens; 0 = <see cref="MaxSequenceLength"/>.</summary>
+    internal required int MaxPrefillSequenceLength { get; init; }
+
     /// <summary>[T].</summary>
     internal required Tensor TokenIds { get; init; }
 

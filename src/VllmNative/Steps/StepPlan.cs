@@ -50,6 +50,9 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
 
     internal int MaxSequenceLength { get; private set; }
 
+    /// <summary>The same of rows with several tokens.</summary>
+    internal int MaxPrefillSequenceLength { get; private set; }
+
     /// <summary>The largest <see cref="StepRow.TopLogprobs"/>; -1 when nobody asks.</summary>
     internal int MaxTopLogprobs { get; private set; } = -1;
 
@@ -72,6 +75,11 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
         NumLogits += row.LogitCount;
         MaxQueryLength = Math.Max(MaxQueryLength, row.QueryLength);
         MaxSequenceLength = Math.Max(MaxSequenceLength, row.SequenceLength);
+        if (row.QueryLength > 1)
+        {
+            MaxPrefillSequenceLength = Math.Max(MaxPrefillSequenceLength, row.SequenceLength);
+        }
+
         if (row.LogitCount > 0)
         {
             MaxTopLogprobs = Math.Max(MaxTopLogprobs, row.TopLogprobs);
@@ -99,6 +107,7 @@ internal sealed class StepPlan(int maxRows, int maxTokens)
         NumLogits = 0;
         MaxQueryLength = 0;
         MaxSequenceLength = 0;
+        MaxPrefillSequenceLength = 0;
         MaxTopLogprobs = -1;
         AllGreedy = true;
         AnyPenalties = false;

@@ -21,6 +21,9 @@ internal readonly ref struct AttentionInputs
 
     internal required int MaxSequenceLength { get; init; }
 
+    /// <summary>Of rows with several tokens; 0 = <see cref="MaxSequenceLength"/>.</summary>
+    internal int MaxPrefillSequenceLength { get; init; }
+
     internal required Workspace Workspace { get; init; }
 
     /// <summary>0 = 1/sqrt(dim).</summary>

@@ -110,6 +110,7 @@ internal static unsafe class ModelOps
             Window = inputs.Window,
             MaxQueryLen = inputs.MaxQueryLength,
             MaxSeqLen = inputs.MaxSequenceLength,
+            MaxPrefillSeqLen = inputs.MaxPrefillSequenceLength,
             Workspace = inputs.Workspace.Data,
             WorkspaceBytes = inputs.Workspace.Bytes,
         };
