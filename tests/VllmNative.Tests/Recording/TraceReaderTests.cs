@@ -33,7 +33,7 @@ public sealed class TraceReaderTests
     [InlineData("line 1: schema is \"vllm-native-trace/2\", expected one of vllm-native-trace/1", "$H|trace/1|trace/2")]
     [InlineData("line 1: num_blocks is 1, expected a whole number of 2..4194304", "$H|\"num_blocks\":64|\"num_blocks\":1")]
     [InlineData("line 1: num_blocks is \"64\", expected a number", "$H|\"num_blocks\":64|\"num_blocks\":\"64\"")]
-    [InlineData("line 1: num_blocks and offload_blocks hold 512000000 tokens, expected at most 134217728", "$H|64,\"block_size\":4|2000000,\"block_size\":256")]
+    [InlineData("line 1: num_blocks and the prefix cache's host blocks hold 512000000 tokens, expected at most 134217728", "$H|64,\"block_size\":4|2000000,\"block_size\":256")]
     [InlineData("line 1: scheduling_policy is \"best\", expected one of fcfs, priority", "$H|\"fcfs\"|\"best\"")]
     [InlineData("line 1: 5 is not a number of 1E-09..1000000000", "$H|_weights\":{}|_weights\":{\"5\":-1}")]
     [InlineData("line 1: prefix_caching is 3, expected true or false", "$H|caching\":true|caching\":3")]

@@ -75,7 +75,7 @@ public sealed class TraceSimulatorTests(ITestOutputHelper output) : IDisposable
         double[] urgent = [.. new[] { "fcfs", "priority" }.Select(policy =>
         {
             TraceHeader header = new SimulationOptions { SchedulingPolicy = policy }.Apply(trace.Header);
-            RunOutcome run = new VirtualEngine(header, new StepTimes(trace)).Run(trace.Requests);
+            RunOutcome run = Replay(trace with { Header = header });
             // Urgent prompts are the ones of 13 tokens.
             return run.Requests.Where(request => request.PromptLength == 13).Average(request => request.FirstToken - request.Arrived);
         })];
@@ -144,7 +144,7 @@ public sealed class TraceSimulatorTests(ITestOutputHelper output) : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private static RunOutcome Replay(RecordedTrace trace) => new VirtualEngine(trace.Header, new StepTimes(trace)).Run(trace.Requests);
+    private static RunOutcome Replay(RecordedTrace trace) => new VirtualEngine(trace.Header, new PredictedDevice(new StepTimes(trace), trace.Header.BlockBytes, 1e9), trace.Requests, trace.Orders).Run();
 
     // More than the engine can do at once for a while; every eighth request is urgent, and half share their beginning.
     private static RecordedTrace Synthetic()
