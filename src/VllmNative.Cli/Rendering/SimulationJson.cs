@@ -43,6 +43,7 @@ internal static class SimulationJson
             json.WriteNumber("dropped_steps", report.DroppedSteps);
             json.WriteNumber("dropped_requests", report.DroppedRequests);
             json.WriteNumber("dropped_orders", report.DroppedOrders);
+            json.WriteBoolean("had_disk_tier", report.HadDiskTier);
             json.WriteNumber("steps", report.Steps);
             if (report.StepsPlannedAlike is { } alike)
             {

@@ -58,6 +58,11 @@ internal static class SimulationTable
             yield return $"{report.LeftOut} requests ended before their first token and are left out";
         }
 
+        if (report.HadDiskTier)
+        {
+            yield return "the engine had a tier on disk, which is not simulated: what it brought back is computed";
+        }
+
         if (report.DroppedSteps > 0 || report.DroppedRequests > 0 || report.DroppedOrders > 0)
         {
             yield return $"the recorder dropped {report.DroppedSteps} steps, {report.DroppedRequests} requests, {report.DroppedOrders} pins and resets";

@@ -51,6 +51,9 @@ internal sealed record TraceHeader
     /// <summary>Host blocks of the prefix cache.</summary>
     internal int OffloadBlocks { get; init; }
 
+    /// <summary>Whether the prefix cache had a tier on disk, of which a trace says no more.</summary>
+    internal bool DiskTier { get; init; }
+
     /// <summary>Tokens that the KV cache holds.</summary>
     internal long PoolTokens => (NumBlocks - 1L) * BlockSize;
 

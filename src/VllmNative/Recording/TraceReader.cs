@@ -156,6 +156,7 @@ internal sealed class TraceReader
             PreemptionMode = TraceNames.PreemptionMode(fields.OneOf("preemption_mode", TraceNames.PreemptionModes)),
             SwapBlocks = fields.Integer("swap_blocks", 0, MaxBlocks),
             OffloadBlocks = fields.Integer("offload_blocks", 0, MaxBlocks),
+            DiskTier = fields.Flag("disk_tier"),
             AssumedSwapBandwidth = fields.Number("assumed_swap_bandwidth", 1, 1e15),
             PrefixCaching = fields.Flag("prefix_caching"),
             TargetInterTokenLatency = fields.Has("target_inter_token_latency") ? fields.Number("target_inter_token_latency", 1e-6, 60) : null,

@@ -58,6 +58,11 @@ internal sealed class TraceWriter : IDisposable
         _json.WriteString("preemption_mode", TraceNames.Of(header.PreemptionMode));
         _json.WriteNumber("swap_blocks", header.SwapBlocks);
         _json.WriteNumber("offload_blocks", header.OffloadBlocks);
+        if (header.DiskTier)
+        {
+            _json.WriteBoolean("disk_tier", true);
+        }
+
         _json.WriteNumber("assumed_swap_bandwidth", header.AssumedSwapBandwidth);
         _json.WriteBoolean("prefix_caching", header.PrefixCaching);
         if (header.TargetInterTokenLatency is { } target)

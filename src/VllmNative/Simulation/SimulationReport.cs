@@ -27,6 +27,9 @@ public sealed record SimulationReport
     /// </summary>
     public int? StepsPlannedAlike { get; init; }
 
+    /// <summary>Whether the recorded engine had a tier of the prefix cache on disk, which is not simulated.</summary>
+    public required bool HadDiskTier { get; init; }
+
     /// <summary>Requests that ended before their first token; they are in no figure.</summary>
     public required int LeftOut { get; init; }
 

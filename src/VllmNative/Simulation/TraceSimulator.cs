@@ -41,6 +41,7 @@ public static class TraceSimulator
             Recorded = ServingFigures.Of(recorded),
             Replayed = Predict(trace.Header, times.SwapBytesPerSecond),
             Changed = changes == new SimulationOptions() ? null : Predict(changed, changes.BytesPerSecond ?? times.SwapBytesPerSecond),
+            HadDiskTier = trace.Header.DiskTier,
             Steps = trace.Steps.Count,
             StepsPlannedAlike = PlannedAlike(trace),
             LeftOut = trace.Requests.Count - served.Length,

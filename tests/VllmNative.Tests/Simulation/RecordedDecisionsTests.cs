@@ -55,6 +55,8 @@ public sealed class RecordedDecisionsTests(ITestOutputHelper output) : IDisposab
         // What auto takes is a matter of speed.
         Assert.True(mode == PreemptionMode.Auto || swapOuts > 0 == (mode == PreemptionMode.Swap), $"{swapOuts} were swapped out");
         SimulationReport report = TraceSimulator.Run(TraceFile, new SimulationOptions());
+        output.WriteLine($"recorded {report.Recorded}");
+        output.WriteLine($"replayed {report.Replayed}");
         Assert.Equal((trace.Steps.Count, trace.Steps.Count), (report.Steps, report.StepsPlannedAlike));
         Assert.Equal(run.Requests.Sum(request => (long)request.HostCachedTokens), report.Recorded.HostHitTokens);
     }
@@ -106,6 +108,28 @@ public sealed class RecordedDecisionsTests(ITestOutputHelper output) : IDisposab
         RecordedTrace trace = TraceReader.Read(TraceFile);
         Assert.Contains(trace.Requests, request => request.OutputLength is > 0 and < 60 && request.MaxTokens == 60);
         AssertSame(trace);
+    }
+
+    [Fact]
+    public async Task Beams_get_their_rows_and_steps_as_in_the_engine_and_share_no_more_than_there()
+    {
+        using (AsyncLlmEngine engine = AsyncLlmEngine.Create(Small with { RecordTo = TraceFile, NumBlocksOverride = 129 }))
+        {
+            SamplingParams three = SamplingParams.Greedy with { UseBeamSearch = true, N = 2, BestOf = 3, MaxTokens = 30 };
+            await Task.WhenAll(
+                ServeAsync(engine, 6, 0),
+                Task.WhenAll(Enumerable.Range(0, 4).Select(i => engine.RunAsync(TestEngines.Prompt(300 + i, 20 + i), three))),
+                ServeAsync(engine, 6, 7));
+        }
+
+        RecordedTrace trace = TraceReader.Read(TraceFile);
+        Assert.Equal([3, 3, 3, 3], trace.Requests.Select(request => request.Beams).Where(beams => beams > 0));
+        Assert.All(trace.Requests.Where(request => request.Beams > 0), request => Assert.InRange(request.OutputLength, 1, 30));
+        RunOutcome run = Replay(trace, out Scheduler scheduler);
+        // A device that repeats the record is lost when a step has other rows or tokens.
+        Assert.Equal((trace.Steps.Count, 0), (run.Steps.Count, run.Unserved));
+        Assert.All(run.Steps.Zip(trace.Steps), pair => Assert.True(pair.First.UsedBlocks >= pair.Second.UsedBlocks, $"{pair.First.UsedBlocks} blocks, in the engine {pair.Second.UsedBlocks}"));
+        Assert.Equal(0, scheduler.Cache.Pool.Used);
     }
 
     public void Dispose() => _folder.Dispose();
