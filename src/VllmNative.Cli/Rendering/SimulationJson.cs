@@ -19,6 +19,7 @@ internal static class SimulationJson
         ("preemptions", figures => figures.Preemptions),
         ("prefix_hit_tokens", figures => figures.PrefixHitTokens),
         ("prefix_hit_rate", figures => figures.PrefixHitRate),
+        ("host_hit_tokens", figures => figures.HostHitTokens),
         ("steps", figures => figures.Steps),
     ];
 
@@ -41,6 +42,14 @@ internal static class SimulationJson
             json.WriteNumber("left_out", report.LeftOut);
             json.WriteNumber("dropped_steps", report.DroppedSteps);
             json.WriteNumber("dropped_requests", report.DroppedRequests);
+            json.WriteNumber("dropped_orders", report.DroppedOrders);
+            json.WriteBoolean("had_disk_tier", report.HadDiskTier);
+            json.WriteNumber("steps", report.Steps);
+            if (report.StepsPlannedAlike is { } alike)
+            {
+                json.WriteNumber("steps_planned_alike", alike);
+            }
+
             Write(json, "recorded", report.Recorded);
             Write(json, "simulated", report.Replayed);
             if (report.Changed is { } changed)

@@ -24,12 +24,18 @@ internal static class SimulationTable
         ("KV cache used, mean", "%", 100, figures => figures.MeanKvUse),
         ("preemptions", "", 1, figures => figures.Preemptions),
         ("prefix cache hits", "%", 100, figures => figures.PrefixHitRate),
+        ("host tier hits", "tokens", 1, figures => figures.HostHitTokens),
         ("steps", "", 1, figures => figures.Steps),
     ];
 
     internal static void Write(TextWriter output, SimulationReport report)
     {
         output.WriteLine($"{report.Model} on {report.Device}; error = simulated against recorded{(report.Changed is null ? "" : ", change = changed against simulated")}");
+        if (report.StepsPlannedAlike is { } alike)
+        {
+            output.WriteLine($"with the recorded step times the first {alike} of {report.Steps} steps are planned as they were");
+        }
+
         foreach (string problem in Problems(report))
         {
             output.WriteLine(problem);
@@ -52,9 +58,14 @@ internal static class SimulationTable
             yield return $"{report.LeftOut} requests ended before their first token and are left out";
         }
 
-        if (report.DroppedSteps > 0 || report.DroppedRequests > 0)
+        if (report.HadDiskTier)
         {
-            yield return $"the recorder dropped {report.DroppedSteps} steps and {report.DroppedRequests} requests";
+            yield return "the engine had a tier on disk, which is not simulated: what it brought back is computed";
+        }
+
+        if (report.DroppedSteps > 0 || report.DroppedRequests > 0 || report.DroppedOrders > 0)
+        {
+            yield return $"the recorder dropped {report.DroppedSteps} steps, {report.DroppedRequests} requests, {report.DroppedOrders} pins and resets";
         }
     }
 

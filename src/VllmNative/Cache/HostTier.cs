@@ -141,6 +141,7 @@ internal sealed class HostTier
 
         request.BorrowedBlocks = request.BlockCount;
         request.Computed = request.Scheduled = request.BlockCount * _cache.BlockSize;
+        request.HostCachedTokens = request.CachedTokens < 0 ? transfer.Count * _cache.BlockSize : request.HostCachedTokens;
         Volatile.Write(ref _onloaded, _onloaded + transfer.Count);
     }
 

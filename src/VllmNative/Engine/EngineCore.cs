@@ -250,13 +250,16 @@ internal sealed class EngineCore : IDisposable
                     End(message.Request!, message.Reason, null);
                     break;
                 case EngineMessageKind.PinPrefix:
-                    message.Answer!.SetResult(_scheduler.PinPrefix(message.Request!, Seconds(TimeProvider.System.GetTimestamp()) + message.TimeToLive.TotalSeconds));
+                    long pinned = TimeProvider.System.GetTimestamp();
+                    message.Answer!.SetResult(_scheduler.PinPrefix(message.Request!, Seconds(pinned) + message.TimeToLive.TotalSeconds));
+                    _recorder?.Pinned(message.Request!, pinned, message.TimeToLive);
                     break;
                 case EngineMessageKind.Defragment:
                     _defragmenting.Add(message.Answer!);
                     break;
                 default:
                     _scheduler.ResetPrefixCache();
+                    _recorder?.Reset(TimeProvider.System.GetTimestamp());
                     break;
             }
         }

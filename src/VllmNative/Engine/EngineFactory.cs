@@ -151,6 +151,7 @@ internal static class EngineFactory
             PreemptionMode = options.PreemptionMode,
             SwapBlocks = hostBlocks.Swap,
             OffloadBlocks = hostBlocks.Offload,
+            DiskTier = scheduler.Disk is not null,
             AssumedSwapBandwidth = AssumedSwapBandwidthOf(options),
             PrefixCaching = scheduler.Cache.Prefixes is not null,
             TargetInterTokenLatency = options.TargetInterTokenLatency?.TotalSeconds,

@@ -25,11 +25,13 @@ internal sealed class EngineRecorder : IDisposable
     private readonly SampleRing<RecordedStep> _steps;
     private readonly SampleRing<StepEvent> _events;
     private readonly SampleRing<(Request Request, FinishReason Reason)> _requests;
+    private readonly SampleRing<CacheOrder> _orders;
     private readonly ManualResetEventSlim _stop = new(initialState: false, spinCount: 0);
     private readonly Thread _thread;
     private StepEvent[] _eventBuffer = new StepEvent[64];
     private long _droppedSteps;
     private long _droppedRequests;
+    private long _droppedOrders;
     private volatile string? _error;
 
     /// <param name="stream">Disposed with the recorder.</param>
@@ -44,6 +46,7 @@ internal sealed class EngineRecorder : IDisposable
         _steps = new SampleRing<RecordedStep>(capacity);
         _events = new SampleRing<StepEvent>(EventsPerStep * capacity);
         _requests = new SampleRing<(Request, FinishReason)>(capacity);
+        _orders = new SampleRing<CacheOrder>(capacity);
         _thread = new Thread(Run) { IsBackground = true, Name = "vllm-native recorder" };
         _thread.Start();
     }
@@ -113,12 +116,33 @@ internal sealed class EngineRecorder : IDisposable
         _requests.Write((request, reason));
     }
 
+    /// <summary>A request's blocks were pinned; engine thread.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="at">Timestamp.</param>
+    /// <param name="timeToLive">For how long.</param>
+    internal void Pinned(Request request, long at, TimeSpan timeToLive) =>
+        Order(new CacheOrder(_writer.SecondsAt(at), request.Id, Math.Min(timeToLive.TotalSeconds, TraceFields.MaxSeconds)));
+
+    /// <summary>The prefix cache was emptied; engine thread.</summary>
+    internal void Reset(long at) => Order(new CacheOrder(_writer.SecondsAt(at), null, 0));
+
     /// <summary>Writes what is left, and the last line. The engine thread has ended before.</summary>
     public void Dispose()
     {
         _stop.Set();
         _thread.Join();
         _stop.Dispose();
+    }
+
+    private void Order(in CacheOrder order)
+    {
+        if (_error is not null || !_orders.HasRoom(1))
+        {
+            _droppedOrders++;
+            return;
+        }
+
+        _orders.Write(order);
     }
 
     private void Run()
@@ -132,7 +156,7 @@ internal sealed class EngineRecorder : IDisposable
         }
         while (!last);
 
-        Guard(() => _writer.WriteTotals(_droppedSteps, _droppedRequests, TimeProvider.System.GetTimestamp()));
+        Guard(() => _writer.WriteTotals(_droppedSteps, _droppedRequests, _droppedOrders, TimeProvider.System.GetTimestamp()));
         Close();
     }
 
@@ -156,6 +180,11 @@ internal sealed class EngineRecorder : IDisposable
         while (_requests.TryRead(out (Request Request, FinishReason Reason) ended))
         {
             _writer.WriteRequest(ended.Request, ended.Reason, _header.BlockSize);
+        }
+
+        while (_orders.TryRead(out CacheOrder order))
+        {
+            _writer.WriteOrder(order);
         }
 
         _writer.Flush();

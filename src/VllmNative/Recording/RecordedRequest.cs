@@ -7,6 +7,15 @@ internal sealed record RecordedRequest
 
     internal required double Arrived { get; init; }
 
+    /// <summary>When the engine thread took it into the queue.</summary>
+    internal required double Queued { get; init; }
+
+    /// <summary>Id of the first completion of its prompt; null = it is that itself.</summary>
+    internal long? Parent { get; init; }
+
+    /// <summary>Beams of its search, for which it stands; 0 = it samples.</summary>
+    internal int Beams { get; init; }
+
     /// <summary>When its first token was there; null = it ended before.</summary>
     internal double? FirstToken { get; init; }
 
@@ -16,7 +25,7 @@ internal sealed record RecordedRequest
 
     internal required int MaxTokens { get; init; }
 
-    /// <summary>Tokens that it generated.</summary>
+    /// <summary>Tokens that it generated; of a beam search those of a beam.</summary>
     internal required int OutputLength { get; init; }
 
     internal int Priority { get; init; }
@@ -32,8 +41,11 @@ internal sealed record RecordedRequest
     /// <summary>Prompt tokens found in the prefix cache when its first step was planned.</summary>
     internal int CachedTokens { get; init; }
 
+    /// <summary>Those of them that the host's tier had.</summary>
+    internal int HostCachedTokens { get; init; }
+
     internal int Preemptions { get; init; }
 
-    /// <summary>A hash for each full block of prompt and output: equal blocks of a trace have equal hashes.</summary>
+    /// <summary>A hash for each full block of prompt and output, of a beam search of the prompt alone: equal blocks of a trace have equal hashes.</summary>
     internal required ulong[] Blocks { get; init; }
 }

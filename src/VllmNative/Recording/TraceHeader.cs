@@ -51,6 +51,18 @@ internal sealed record TraceHeader
     /// <summary>Host blocks of the prefix cache.</summary>
     internal int OffloadBlocks { get; init; }
 
+    /// <summary>Whether the prefix cache had a tier on disk, of which a trace says no more.</summary>
+    internal bool DiskTier { get; init; }
+
+    /// <summary>Tokens that the KV cache holds.</summary>
+    internal long PoolTokens => (NumBlocks - 1L) * BlockSize;
+
+    /// <summary>Whether requests share blocks: a static batch reserves whole rows, which share nothing.</summary>
+    internal bool SharesPrefixes => PrefixCaching && StaticRowTokens == 0;
+
+    /// <summary>Host blocks that the prefix index knows of: it numbers the tier's behind those for swapped requests.</summary>
+    internal int IndexedHostBlocks => OffloadBlocks > 0 ? SwapBlocks + OffloadBlocks : 0;
+
     /// <summary>In bytes a second, until it was measured.</summary>
     internal double AssumedSwapBandwidth { get; init; } = 2e9;
 

@@ -11,8 +11,9 @@ namespace VllmNative.Recording;
 internal sealed class TraceReader
 {
     // Bounds of what is kept of a trace.
-    private const int MaxRequests = 1_000_000;
+    internal const int MaxRequests = 1_000_000;
     private const int MaxSteps = 4_000_000;
+    private const int MaxOrders = 1_000_000;
     private const long MaxBlockHashes = 1 << 25;
 
     // Longest prompt, and longest output.
@@ -24,6 +25,9 @@ internal sealed class TraceReader
     /// <summary>KV blocks on the device, and as many for each use in host memory.</summary>
     internal const int MaxBlocks = 1 << 22;
 
+    // Widest beam search.
+    private const int MaxBeams = 128;
+
     private const int MaxUsers = 65536;
 
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = 8, AllowDuplicateProperties = false };
@@ -31,10 +35,12 @@ internal sealed class TraceReader
     private readonly string _file;
     private readonly List<RecordedRequest> _requests = [];
     private readonly List<RecordedStep> _steps = [];
+    private readonly List<CacheOrder> _orders = [];
     private TraceHeader? _header;
     private long _blockHashes;
     private long _droppedSteps;
     private long _droppedRequests;
+    private long _droppedOrders;
 
     private TraceReader(string file) => _file = file;
 
@@ -92,8 +98,10 @@ internal sealed class TraceReader
             Header = _header ?? throw TraceFields.Error(_file, 1, $"schema is missing, expected \"{TraceHeader.Schema}\""),
             Requests = [.. _requests.OrderBy(request => request.Arrived).ThenBy(request => request.Id)],
             Steps = [.. _steps.OrderBy(step => step.Id)],
+            Orders = [.. _orders.OrderBy(order => order.At)],
             DroppedSteps = _droppedSteps,
             DroppedRequests = _droppedRequests,
+            DroppedOrders = _droppedOrders,
         };
     }
 
@@ -111,11 +119,17 @@ internal sealed class TraceReader
         {
             _requests.Add(_requests.Count < MaxRequests ? RequestOf(fields) : throw fields.Error("request", $"is one too many, expected at most {MaxRequests} requests"));
         }
+        else if (fields.Has("pin") || fields.Has("reset"))
+        {
+            string name = fields.Has("pin") ? "pin" : "reset";
+            _orders.Add(_orders.Count < MaxOrders ? OrderOf(fields, name) : throw fields.Error(name, $"is one too many, expected at most {MaxOrders} of pin and reset"));
+        }
         else
         {
             TraceFields totals = fields.Object("totals");
             _droppedSteps = totals.Long("dropped_steps", 0, long.MaxValue);
             _droppedRequests = totals.Long("dropped_requests", 0, long.MaxValue);
+            _droppedOrders = totals.Has("dropped_orders") ? totals.Long("dropped_orders", 0, long.MaxValue) : 0;
         }
     }
 
@@ -142,12 +156,13 @@ internal sealed class TraceReader
             PreemptionMode = TraceNames.PreemptionMode(fields.OneOf("preemption_mode", TraceNames.PreemptionModes)),
             SwapBlocks = fields.Integer("swap_blocks", 0, MaxBlocks),
             OffloadBlocks = fields.Integer("offload_blocks", 0, MaxBlocks),
+            DiskTier = fields.Flag("disk_tier"),
             AssumedSwapBandwidth = fields.Number("assumed_swap_bandwidth", 1, 1e15),
             PrefixCaching = fields.Flag("prefix_caching"),
             TargetInterTokenLatency = fields.Has("target_inter_token_latency") ? fields.Number("target_inter_token_latency", 1e-6, 60) : null,
         };
-        long tokens = ((long)header.NumBlocks + header.OffloadBlocks) * header.BlockSize;
-        return tokens <= MaxKvTokens ? header : throw fields.Error("num_blocks", $"and offload_blocks hold {tokens} tokens, expected at most {MaxKvTokens}");
+        long tokens = ((long)header.NumBlocks + header.IndexedHostBlocks) * header.BlockSize;
+        return tokens <= MaxKvTokens ? header : throw fields.Error("num_blocks", $"and the prefix cache's host blocks hold {tokens} tokens, expected at most {MaxKvTokens}");
     }
 
     private static Dictionary<string, double> WeightsOf(TraceFields fields)
@@ -187,6 +202,10 @@ internal sealed class TraceReader
         };
     }
 
+    private static CacheOrder OrderOf(TraceFields fields, string name) => name == "reset"
+        ? new CacheOrder(fields.Seconds("reset"), null, 0)
+        : new CacheOrder(fields.Seconds("at"), fields.Long("pin", 0, long.MaxValue), fields.Seconds("time_to_live"));
+
     private RecordedRequest RequestOf(TraceFields fields)
     {
         int prompt = fields.Integer("prompt", 1, MaxTokens);
@@ -194,10 +213,16 @@ internal sealed class TraceReader
         int output = fields.Integer("output", 0, maxTokens);
         double arrived = fields.Seconds("arrived");
         double ended = fields.Number("ended", arrived, TraceFields.MaxSeconds);
+        int cached = fields.Integer("cached", 0, prompt + output);
+        // Beams are refused with static batching; otherwise rows for all of them must come free one day.
+        int beams = fields.Has("beams") ? fields.Integer("beams", 1, _header!.StaticRowTokens > 0 ? 0 : Math.Min(MaxBeams, _header.MaxNumSeqs)) : 0;
         return new RecordedRequest
         {
             Id = fields.Long("request", 0, long.MaxValue),
             Arrived = arrived,
+            Queued = fields.Has("queued") ? fields.Number("queued", arrived, ended) : arrived,
+            Parent = fields.Has("parent") ? fields.Long("parent", 0, long.MaxValue) : null,
+            Beams = beams,
             FirstToken = fields.Has("first_token") ? fields.Number("first_token", arrived, ended) : null,
             Ended = ended,
             PromptLength = prompt,
@@ -207,9 +232,10 @@ internal sealed class TraceReader
             User = fields.Name("user"),
             Salt = fields.Name("salt"),
             SkipReadingPrefixCache = fields.Flag("skip_reading_prefix_cache"),
-            CachedTokens = fields.Integer("cached", 0, prompt + output),
+            CachedTokens = cached,
+            HostCachedTokens = fields.Has("host_cached") ? fields.Integer("host_cached", 0, cached) : 0,
             Preemptions = fields.Integer("preemptions", 0, int.MaxValue),
-            Blocks = BlocksOf(fields, (prompt + output) / _header!.BlockSize),
+            Blocks = BlocksOf(fields, (beams > 0 ? prompt : prompt + output) / _header!.BlockSize),
         };
     }
 

@@ -58,6 +58,11 @@ internal sealed class TraceWriter : IDisposable
         _json.WriteString("preemption_mode", TraceNames.Of(header.PreemptionMode));
         _json.WriteNumber("swap_blocks", header.SwapBlocks);
         _json.WriteNumber("offload_blocks", header.OffloadBlocks);
+        if (header.DiskTier)
+        {
+            _json.WriteBoolean("disk_tier", true);
+        }
+
         _json.WriteNumber("assumed_swap_bandwidth", header.AssumedSwapBandwidth);
         _json.WriteBoolean("prefix_caching", header.PrefixCaching);
         if (header.TargetInterTokenLatency is { } target)
@@ -106,6 +111,11 @@ internal sealed class TraceWriter : IDisposable
         _json.WriteStartObject();
         _json.WriteNumber("request", request.Id);
         WriteSeconds("arrived", SecondsAt(timings.Arrived));
+        if (timings.Queued != 0)
+        {
+            WriteSeconds("queued", SecondsAt(timings.Queued));
+        }
+
         if (timings.Scheduled != 0)
         {
             WriteSeconds("scheduled", SecondsAt(timings.Scheduled));
@@ -120,7 +130,9 @@ internal sealed class TraceWriter : IDisposable
         _json.WriteString("finish_reason", TraceNames.Of(reason));
         _json.WriteNumber("prompt", request.PromptLength);
         _json.WriteNumber("max_tokens", request.MaxTokens);
-        _json.WriteNumber("output", request.OutputLength);
+        // What the beams' last step chose is not part of their tokens.
+        _json.WriteNumber("output", request.Beams?.Length ?? request.OutputLength);
+        WriteGroup(request);
         _json.WriteNumber("priority", scheduling.Priority);
         WriteName("user", scheduling.User);
         WriteName("salt", scheduling.CacheSalt);
@@ -130,13 +142,36 @@ internal sealed class TraceWriter : IDisposable
         }
 
         _json.WriteNumber("cached", Math.Max(request.CachedTokens, 0));
+        if (request.HostCachedTokens > 0)
+        {
+            _json.WriteNumber("host_cached", request.HostCachedTokens);
+        }
+
         _json.WriteNumber("preemptions", request.Preemptions);
         WriteBlocks(request, blockSize);
         EndLine();
     }
 
+    /// <summary>Writes what was asked of the prefix cache.</summary>
+    internal void WriteOrder(in CacheOrder order)
+    {
+        _json.WriteStartObject();
+        if (order.RequestId is { } id)
+        {
+            _json.WriteNumber("pin", id);
+            WriteSeconds("at", order.At);
+            WriteSeconds("time_to_live", order.TimeToLive);
+        }
+        else
+        {
+            WriteSeconds("reset", order.At);
+        }
+
+        EndLine();
+    }
+
     /// <summary>Writes the last line.</summary>
-    internal void WriteTotals(long droppedSteps, long droppedRequests, long ended)
+    internal void WriteTotals(long droppedSteps, long droppedRequests, long droppedOrders, long ended)
     {
         _json.WriteStartObject();
         _json.WriteStartObject("totals");
@@ -144,6 +179,7 @@ internal sealed class TraceWriter : IDisposable
         _json.WriteNumber("requests", _requests);
         _json.WriteNumber("dropped_steps", droppedSteps);
         _json.WriteNumber("dropped_requests", droppedRequests);
+        _json.WriteNumber("dropped_orders", droppedOrders);
         WriteSeconds("seconds", SecondsAt(ended));
         _json.WriteEndObject();
         EndLine();
@@ -179,9 +215,22 @@ internal sealed class TraceWriter : IDisposable
         _json.WriteEndArray();
     }
 
+    // The search stands for its beams, and other completions name the first.
+    private void WriteGroup(Request request)
+    {
+        if (request.Beams is { } beams)
+        {
+            _json.WriteNumber("beams", beams.Width);
+        }
+        else if (request.Parent is { } parent)
+        {
+            _json.WriteNumber("parent", parent.Id);
+        }
+    }
+
     private void WriteBlocks(Request request, int blockSize)
     {
-        int count = request.Length / blockSize;
+        int count = (request.Beams is null ? request.Length : request.PromptLength) / blockSize;
         if (_hashes.Length < count * HashBytes)
         {
             _hashes = new byte[Math.Max(count * HashBytes, 2 * _hashes.Length)];

@@ -154,6 +154,9 @@ internal sealed class Request
     /// <summary>Prompt tokens that its first step found in the prefix cache; -1 = not looked up yet.</summary>
     internal int CachedTokens { get; set; } = -1;
 
+    /// <summary>Those of them that the host's tier had.</summary>
+    internal int HostCachedTokens { get; set; }
+
     /// <summary>Hashes of the token blocks; the first <see cref="HashedBlocks"/> are known.</summary>
     internal ulong[] BlockHashes { get; }
 

@@ -234,6 +234,8 @@ internal sealed class Admission
         if (request.CachedTokens < 0)
         {
             request.CachedTokens = request.Scheduled;
+            // It may have lost again what came from the host.
+            request.HostCachedTokens = Math.Min(request.HostCachedTokens, request.Scheduled);
             _cache.Prefixes?.Count(request.Length, request.Scheduled);
             _policy.NoteAdmitted(request);
         }

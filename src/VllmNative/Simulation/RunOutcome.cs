@@ -4,10 +4,11 @@ namespace VllmNative.Simulation;
 
 /// <summary>What became of a request, recorded or simulated. Times are in seconds.</summary>
 internal readonly record struct RequestOutcome(
-    double Arrived, double FirstToken, double Ended, int PromptLength, int OutputLength, int CachedTokens, int Preemptions)
+    double Arrived, double FirstToken, double Ended, int PromptLength, int OutputLength, int CachedTokens, int HostCachedTokens, int Preemptions)
 {
     internal static RequestOutcome Of(RecordedRequest request) => new(
-        request.Arrived, request.FirstToken ?? request.Ended, request.Ended, request.PromptLength, request.OutputLength, request.CachedTokens, request.Preemptions);
+        request.Arrived, request.FirstToken ?? request.Ended, request.Ended, request.PromptLength, request.OutputLength, request.CachedTokens, request.HostCachedTokens,
+        request.Preemptions);
 }
 
 /// <summary>What a step says about latency and memory.</summary>
@@ -21,4 +22,8 @@ internal readonly record struct StepOutcome(double Submitted, double Ended, int 
 }
 
 /// <summary>A run as its requests and steps saw it.</summary>
-internal sealed record RunOutcome(IReadOnlyList<RequestOutcome> Requests, IReadOnlyList<StepOutcome> Steps, int TotalBlocks);
+internal sealed record RunOutcome(IReadOnlyList<RequestOutcome> Requests, IReadOnlyList<StepOutcome> Steps, int TotalBlocks)
+{
+    /// <summary>Requests that did not end.</summary>
+    internal int Unserved { get; init; }
+}

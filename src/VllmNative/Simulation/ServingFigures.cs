@@ -48,6 +48,9 @@ public sealed record ServingFigures
     /// <summary>Their share of all prompt tokens, 0..1.</summary>
     public required double PrefixHitRate { get; init; }
 
+    /// <summary>Those of them that the cache had in host memory.</summary>
+    public required long HostHitTokens { get; init; }
+
     /// <summary>Steps that ran.</summary>
     public required long Steps { get; init; }
 
@@ -77,6 +80,7 @@ public sealed record ServingFigures
             Preemptions = requests.Sum(request => (long)request.Preemptions),
             PrefixHitTokens = hits,
             PrefixHitRate = prompts > 0 ? (double)hits / prompts : 0,
+            HostHitTokens = requests.Sum(request => (long)request.HostCachedTokens),
             Steps = run.Steps.Count,
         };
     }

@@ -10,8 +10,10 @@ internal sealed class SyntheticTokens(int blockSize)
 {
     private readonly Dictionary<ulong, int> _numbers = [];
 
-    /// <summary>The block numbers of a request, which <see cref="At"/> needs.</summary>
-    internal int[] NumbersOf(RecordedRequest request)
+    /// <summary>The tokens of a recorded request.</summary>
+    /// <param name="request">Prompt and output.</param>
+    /// <param name="unique">A number above 0, of no other sequence: it stands for what fills no block of the record.</param>
+    internal SyntheticSequence Of(RecordedRequest request, int unique)
     {
         var numbers = new int[request.Blocks.Length];
         for (int i = 0; i < numbers.Length; i++)
@@ -23,22 +25,40 @@ internal sealed class SyntheticTokens(int blockSize)
             }
         }
 
-        return numbers;
+        return new SyntheticSequence(numbers, unique, blockSize);
+    }
+}
+
+/// <summary>The tokens of a sequence, by position in prompt and output.</summary>
+internal readonly struct SyntheticSequence(int[] numbers, int unique, int blockSize)
+{
+    internal int this[int position]
+    {
+        get
+        {
+            // The first token of a block says which one it is.
+            if (position % blockSize != 0)
+            {
+                return 0;
+            }
+
+            int block = position / blockSize;
+            return block < numbers.Length ? numbers[block] : -unique;
+        }
     }
 
-    /// <summary>The token at a position of a request.</summary>
-    /// <param name="numbers">Its blocks.</param>
-    /// <param name="requestNumber">Its own number, above 0.</param>
-    /// <param name="position">In prompt and output.</param>
-    internal int At(int[] numbers, int requestNumber, int position)
+    /// <summary>The first tokens.</summary>
+    internal int[] Take(int count)
     {
-        // The first token of a block says which one it is.
-        if (position % blockSize != 0)
+        var tokens = new int[count];
+        for (int i = 0; i < count; i += blockSize)
         {
-            return 0;
+            tokens[i] = this[i];
         }
 
-        int block = position / blockSize;
-        return block < numbers.Length ? numbers[block] : -requestNumber;
+        return tokens;
     }
+
+    /// <summary>A sequence that is the same as far as blocks of the record reach.</summary>
+    internal SyntheticSequence With(int otherUnique) => new(numbers, otherUnique, blockSize);
 }

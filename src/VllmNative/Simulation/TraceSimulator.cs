@@ -30,17 +30,36 @@ public static class TraceSimulator
         }
 
         var times = new StepTimes(trace);
+        ServingFigures Predict(TraceHeader setup, double bytesPerSecond) =>
+            ServingFigures.Of(Serve(setup, new PredictedDevice(times, setup.BlockBytes, bytesPerSecond), served, trace.Orders));
+
         var recorded = new RunOutcome([.. served.Select(RequestOutcome.Of)], [.. trace.Steps.Select(StepOutcome.Of)], trace.Header.NumBlocks);
         return new SimulationReport
         {
             Model = trace.Header.Model,
             Device = trace.Header.Device,
             Recorded = ServingFigures.Of(recorded),
-            Replayed = ServingFigures.Of(new VirtualEngine(trace.Header, times).Run(served)),
-            Changed = changes == new SimulationOptions() ? null : ServingFigures.Of(new VirtualEngine(changed, times).Run(served)),
+            Replayed = Predict(trace.Header, times.SwapBytesPerSecond),
+            Changed = changes == new SimulationOptions() ? null : Predict(changed, changes.BytesPerSecond ?? times.SwapBytesPerSecond),
+            HadDiskTier = trace.Header.DiskTier,
+            Steps = trace.Steps.Count,
+            StepsPlannedAlike = PlannedAlike(trace),
             LeftOut = trace.Requests.Count - served.Length,
             DroppedSteps = trace.DroppedSteps,
             DroppedRequests = trace.DroppedRequests,
+            DroppedOrders = trace.DroppedOrders,
         };
     }
+
+    private static RunOutcome Serve(TraceHeader setup, PredictedDevice device, RecordedRequest[] requests, IReadOnlyList<CacheOrder> orders)
+    {
+        RunOutcome run = new VirtualEngine(setup, device, requests, orders).Run();
+        return run.Unserved == 0 ? run : throw new VllmException(FormattableString.Invariant(
+            $"simulation: {run.Unserved} requests wait and none can be computed with {setup.NumBlocks} KV blocks (NumBlocks)"));
+    }
+
+    private static int? PlannedAlike(RecordedTrace trace) => trace is { HasAllSteps: true, DroppedRequests: 0, DroppedOrders: 0 }
+        ? new VirtualEngine(trace.Header, new RecordedDevice(trace), trace.Requests, trace.Orders).Run().Steps
+            .Zip(trace.Steps).TakeWhile(pair => pair.First == StepOutcome.Of(pair.Second)).Count()
+        : null;
 }

@@ -16,114 +16,152 @@ internal sealed class VirtualEngine
 {
     private const int MostSteps = 10_000_000;
 
-    // 2 GiB of token ids: requests that wait have room for their output already.
-    private const long MostLiveTokens = 1L << 28;
-
     private readonly TraceHeader _setup;
-    private readonly StepTimes _times;
+    private readonly IVirtualDevice _device;
     private readonly Scheduler _scheduler;
-    private readonly SyntheticTokens _tokens;
-    private readonly SimulatedCopies _copies;
-    private readonly Queue<(StepPlan Plan, double Submitted)> _inFlight = new();
+    private readonly HeldRequests _held;
+    private readonly SimulatedArrivals _arrivals;
+    private readonly SimulatedOrders _orders;
+    private readonly int _toServe;
+    private readonly Queue<StepPlan> _inFlight = new();
     private readonly Stack<StepPlan> _plans = new();
     private readonly Dictionary<long, SimulatedRequest> _live = [];
+    private readonly List<SimulatedRequest> _ending = [];
     private readonly List<Request> _admitted = [];
     private readonly List<RequestOutcome> _requests = [];
     private readonly List<StepOutcome> _steps = [];
-    private IReadOnlyList<RecordedRequest> _arriving = [];
-    private int _arrived;
     private double _now;
-    private double _lastEnded;
-    private long _liveTokens;
     private long _stepId;
-    private long _prefillSteps;
 
-    internal VirtualEngine(TraceHeader setup, StepTimes times)
+    /// <param name="setup">The engine.</param>
+    /// <param name="device">What it computes on.</param>
+    /// <param name="requests">What it serves.</param>
+    /// <param name="orders">What is asked of its prefix cache, by time.</param>
+    internal VirtualEngine(TraceHeader setup, IVirtualDevice device, IReadOnlyList<RecordedRequest> requests, IReadOnlyList<CacheOrder> orders)
     {
         _setup = setup;
-        _times = times;
-        _tokens = new SyntheticTokens(setup.BlockSize);
-        _copies = new SimulatedCopies(Math.Max(setup.BlockBytes, 1), times.SwapBytesPerSecond);
-        int blocksOfModel = Math.Min(setup.NumBlocks, (setup.MaxModelLen / setup.BlockSize) + 1);
-        var limits = new SchedulerLimits(setup.MaxNumSeqs, setup.MaxNumBatchedTokens, setup.LongPrefillTokenThreshold, setup.MaxNumSeqs)
-        {
-            MaxOvertakes = setup.MaxOvertakes,
-            MaxTableUpdates = (setup.MaxNumBatchedTokens / setup.BlockSize) + (2 * setup.MaxNumSeqs) + Math.Max(blocksOfModel, 8192),
-            StaticRowTokens = setup.StaticRowTokens,
-        };
-        var pool = new BlockPool(setup.NumBlocks, setup.EvictionPolicy);
-        PrefixCache? prefixes = setup.PrefixCaching && setup.StaticRowTokens == 0 ? new PrefixCache(pool, setup.OffloadBlocks, setup.BlockSize) : null;
-        _scheduler = new Scheduler(limits, new KvCacheManager(pool, setup.BlockSize, prefixes), new SchedulerSetup
-        {
-            Policy = SchedulingPolicies.Create(setup.SchedulingPolicy, setup.UserWeights),
-            Preemption = setup.PreemptionMode,
-            SwapBlocks = setup.SwapBlocks,
-            BlockBytes = setup.BlockBytes,
-            AssumedSwapBandwidth = setup.AssumedSwapBandwidth,
-            TargetInterTokenLatency = setup.TargetInterTokenLatency,
-        });
+        _device = device;
+        _toServe = requests.Count;
+        _scheduler = SchedulerOf(setup);
+        _held = new HeldRequests(_scheduler);
+        var tokens = new SyntheticTokens(setup.BlockSize);
+        _arrivals = new SimulatedArrivals(requests, device.ComesAt, setup, tokens);
+        _orders = new SimulatedOrders(orders, requests, tokens, _scheduler);
         for (int i = 0; i < setup.StepsInFlight; i++)
         {
             _plans.Push(new StepPlan(setup.MaxNumSeqs, setup.MaxNumBatchedTokens));
         }
     }
 
-    private long PoolTokens => (_setup.NumBlocks - 1L) * _setup.BlockSize;
+    /// <summary>The scheduler that it asks.</summary>
+    internal Scheduler Scheduler => _scheduler;
 
-    /// <summary>Serves the requests; called once.</summary>
-    /// <param name="requests">By arrival, each with output.</param>
-    /// <exception cref="VllmException">A request does not fit the KV cache, or the run is too large.</exception>
-    internal RunOutcome Run(IReadOnlyList<RecordedRequest> requests)
+    /// <summary>Serves the requests, as far as that is possible; called once.</summary>
+    /// <exception cref="VllmException">A request does not fit, or the run is too large.</exception>
+    internal RunOutcome Run()
     {
-        _arriving = requests;
-        while (_requests.Count < requests.Count)
+        while (_requests.Count < _toServe)
         {
-            TakeArrivals();
+            _now = _device.NextAction(_now);
+            TakeNews();
             bool submitted = TrySubmit();
+            if (_device.Lost)
+            {
+                break;
+            }
+
             if (_inFlight.Count == _setup.StepsInFlight || (_inFlight.Count > 0 && !submitted))
             {
                 Collect();
             }
-            else if (_inFlight.Count == 0)
+            else if (_inFlight.Count == 0 && !TryWait())
             {
-                // Nothing to compute: the next thing that happens is an arrival.
-                _now = _arrived < requests.Count
-                    ? Math.Max(_now, requests[_arrived].Arrived)
-                    : throw new VllmException(FormattableString.Invariant(
-                        $"simulation: {_scheduler.WaitingCount} requests wait and none can be computed with {_setup.NumBlocks} KV blocks (NumBlocks)"));
+                break;
             }
         }
 
-        return new RunOutcome(_requests, _steps, _setup.NumBlocks);
+        return new RunOutcome(_requests, _steps, _setup.NumBlocks) { Unserved = _toServe - _requests.Count };
     }
 
-    private void TakeArrivals()
+    private static Scheduler SchedulerOf(TraceHeader setup)
     {
-        while (_arrived < _arriving.Count && _arriving[_arrived].Arrived <= _now)
+        int blocksOfModel = Math.Min(setup.NumBlocks, (setup.MaxModelLen / setup.BlockSize) + 1);
+        var limits = new SchedulerLimits(setup.MaxNumSeqs, setup.MaxNumBatchedTokens, setup.LongPrefillTokenThreshold, setup.MaxNumSeqs)
         {
-            RecordedRequest recorded = _arriving[_arrived++];
-            // The last token is never computed.
-            int needed = recorded.PromptLength + recorded.OutputLength - 1;
-            if (needed > PoolTokens)
-            {
-                throw new VllmException(FormattableString.Invariant($"simulation: request {recorded.Id} computes {needed} tokens, the KV cache holds {PoolTokens} (NumBlocks)"));
-            }
+            MaxOvertakes = setup.MaxOvertakes,
+            MaxTableUpdates = (setup.MaxNumBatchedTokens / setup.BlockSize) + (2 * setup.MaxNumSeqs) + Math.Max(blocksOfModel, 8192),
+            MaxLogits = setup.MaxNumSeqs,
+            StaticRowTokens = setup.StaticRowTokens,
+        };
+        var pool = new BlockPool(setup.NumBlocks, setup.EvictionPolicy);
+        PrefixCache? prefixes = setup.SharesPrefixes ? new PrefixCache(pool, setup.IndexedHostBlocks, setup.BlockSize) : null;
+        return new Scheduler(limits, new KvCacheManager(pool, setup.BlockSize, prefixes), new SchedulerSetup
+        {
+            Policy = SchedulingPolicies.Create(setup.SchedulingPolicy, setup.UserWeights),
+            Preemption = setup.PreemptionMode,
+            SwapBlocks = setup.SwapBlocks,
+            TierBlocks = setup.SharesPrefixes ? setup.OffloadBlocks : 0,
+            BlockBytes = setup.BlockBytes,
+            AssumedSwapBandwidth = setup.AssumedSwapBandwidth,
+            TargetInterTokenLatency = setup.TargetInterTokenLatency,
+        });
+    }
 
-            var request = new SimulatedRequest(recorded, _arrived, _tokens, _setup.BlockSize, PoolTokens);
-            _liveTokens += SizeOf(request.Request);
-            if (_liveTokens > MostLiveTokens)
-            {
-                throw new VllmException(FormattableString.Invariant(
-                    $"simulation: the requests that wait at {_now:0.###} s have room for {_liveTokens} tokens together, expected at most {MostLiveTokens}"));
-            }
-
+    // What has come to the engine's thread until now.
+    private void TakeNews()
+    {
+        while (_arrivals.Take(_now) is { } request)
+        {
             _live.Add(request.Request.Id, request);
-            _scheduler.Add(request.Request);
+            if (request.Request.Parent is null)
+            {
+                _scheduler.Add(request.Request);
+            }
+            else
+            {
+                _held.Add(request.Request);
+            }
+
+            if (request.Recorded.OutputLength == 0)
+            {
+                // Nothing that it computes ends it, unless it was only to compute its prompt.
+                _ending.Add(request);
+            }
         }
+
+        for (int i = 0; i < _ending.Count; i++)
+        {
+            if (_ending[i].Recorded.Ended <= _now)
+            {
+                End(_ending[i]);
+                _ending.RemoveAt(i--);
+            }
+        }
+
+        _orders.Follow(_now);
+    }
+
+    // Nothing to compute: the next thing that happens comes from outside. False when nothing does.
+    private bool TryWait()
+    {
+        double next = Math.Min(_arrivals.Next, _orders.Next);
+        foreach (SimulatedRequest request in _ending)
+        {
+            next = Math.Min(next, request.Recorded.Ended);
+        }
+
+        if (double.IsPositiveInfinity(next))
+        {
+            return false;
+        }
+
+        _now = Math.Max(_now, next);
+        return true;
     }
 
     private bool TrySubmit()
     {
+        _held.Release();
         if (_inFlight.Count == _setup.StepsInFlight || !_scheduler.HasWork)
         {
             return false;
@@ -133,6 +171,7 @@ internal sealed class VirtualEngine
         plan.StepId = _stepId + 1;
         _admitted.Clear();
         _scheduler.Schedule(plan, _admitted);
+        _held.Release();
         if (plan.IsEmpty)
         {
             return false;
@@ -144,31 +183,20 @@ internal sealed class VirtualEngine
         }
 
         _plans.Pop();
-        // With a step in flight, planning the next one costs nobody time.
-        _now += _inFlight.Count == 0 ? _times.HostSeconds : 0;
-        _copies.Begin(plan, _now);
-        _inFlight.Enqueue((plan, _now));
+        _now = _device.Submit(plan, _now);
+        _inFlight.Enqueue(plan);
         return true;
     }
 
     private void Collect()
     {
-        (StepPlan plan, double submitted) = _inFlight.Dequeue();
-        StepLoad load = StepLoad.Of(plan);
-        double begins = Math.Max(submitted, _lastEnded);
-        double ends = begins + _times.Of(load, load.PrefillTokens > 0 ? _prefillSteps++ : _steps.Count - _prefillSteps);
-        if (plan.AwaitsSwaps)
-        {
-            ends = Math.Max(ends, _copies.AllEnd);
-        }
-
-        _now = Math.Max(_now, ends);
-        _scheduler.Observe(plan, ends - begins);
-        _lastEnded = ends;
-        (long done, long bytes, double seconds) = _copies.Collect(plan.StepId, ends);
-        _scheduler.ObserveSwaps(bytes, seconds);
-        _steps.Add(new StepOutcome(submitted, ends, load.DecodeRows, _scheduler.Cache.Pool.Used));
-        _scheduler.TransfersDone(done);
+        StepPlan plan = _inFlight.Dequeue();
+        VirtualStep step = _device.Collect();
+        _now = Math.Max(_now, step.Ended);
+        _scheduler.Observe(plan, step.Seconds);
+        _scheduler.ObserveSwaps(step.SwapBytes, step.SwapSeconds);
+        _steps.Add(new StepOutcome(step.Submitted, step.Ended, StepLoad.Of(plan).DecodeRows, _scheduler.Cache.Pool.Used));
+        _scheduler.TransfersDone(step.SwapsDone);
         Commit(plan);
         _plans.Push(plan);
     }
@@ -179,16 +207,16 @@ internal sealed class VirtualEngine
         {
             Request request = _scheduler.RequestAt(row.Row);
             _scheduler.StepReturned(request);
-            request.Pending -= row.LogitCount > 0 ? 1 : 0;
+            request.Pending -= row.Samples ? 1 : 0;
             if (request.Status != RequestStatus.Running || request.Retracted)
             {
                 continue;
             }
 
             request.Computed += row.QueryLength;
-            if (row.LogitCount > 0 && _live[request.Id].Take(_now))
+            if (row.Samples)
             {
-                End(request);
+                Take(_live[request.Id], request);
             }
             else
             {
@@ -197,13 +225,38 @@ internal sealed class VirtualEngine
         }
     }
 
-    private void End(Request request)
+    private void Take(SimulatedRequest simulated, Request request)
     {
-        _scheduler.Finish(request);
-        _live.Remove(request.Id, out SimulatedRequest? ended);
-        _requests.Add(ended!.Outcome(_now));
-        _liveTokens -= SizeOf(request);
+        if (!simulated.Take(request, _now, _scheduler))
+        {
+            return;
+        }
+
+        if (_device.EndsWithLastToken(simulated.Recorded))
+        {
+            _ending.Remove(simulated);
+            End(simulated);
+        }
+        else if (!_ending.Contains(simulated))
+        {
+            _ending.Add(simulated);
+        }
     }
 
-    private static long SizeOf(Request request) => (long)request.PromptLength + request.MaxTokens;
+    private void End(SimulatedRequest request)
+    {
+        if (_held.Remove(request.Request))
+        {
+            request.Request.Status = RequestStatus.Finished;
+        }
+        else
+        {
+            request.Finish(_scheduler);
+        }
+
+        _live.Remove(request.Request.Id);
+        _requests.Add(request.Outcome(_now));
+        _arrivals.Left(request.Recorded);
+        _orders.Ended(request.Recorded);
+    }
 }

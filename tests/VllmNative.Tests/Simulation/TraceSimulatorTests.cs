@@ -75,7 +75,7 @@ public sealed class TraceSimulatorTests(ITestOutputHelper output) : IDisposable
         double[] urgent = [.. new[] { "fcfs", "priority" }.Select(policy =>
         {
             TraceHeader header = new SimulationOptions { SchedulingPolicy = policy }.Apply(trace.Header);
-            RunOutcome run = new VirtualEngine(header, new StepTimes(trace)).Run(trace.Requests);
+            RunOutcome run = Replay(trace with { Header = header });
             // Urgent prompts are the ones of 13 tokens.
             return run.Requests.Where(request => request.PromptLength == 13).Average(request => request.FirstToken - request.Arrived);
         })];
@@ -98,6 +98,83 @@ public sealed class TraceSimulatorTests(ITestOutputHelper output) : IDisposable
         ServingFigures swapping = With(new SimulationOptions { NumBlocks = 14, SwapSpace = 0.001, PreemptionMode = "swap" });
         Assert.True(swapping.Preemptions > 0 && swapping.OutputTokens == recorded.OutputTokens);
         Assert.NotEqual(recorded, With(new SimulationOptions { TargetInterTokenLatency = 0.000001 }));
+    }
+
+    [Fact]
+    public void Completions_of_a_prompt_share_its_blocks()
+    {
+        ServingFigures With(string more) => TraceSimulator.Run(
+            TraceText.Parse(
+                TraceText.Header,
+                TraceText.Step(1, 0),
+                TraceText.Request(1, 0, prompt: 42, output: 10, blocks: Blocks(52, 1)),
+                TraceText.Request(2, 0, prompt: 42, output: 10, blocks: Blocks(52, 2), more: more),
+                TraceText.Request(3, 0, prompt: 42, output: 10, blocks: Blocks(52, 3), more: more)),
+            new SimulationOptions()).Replayed;
+        // 41 tokens for each: the last one of the prompt is computed again, since its logits are wanted.
+        (ServingFigures forks, ServingFigures apart) = (With(",\"parent\":1"), With(""));
+        Assert.Equal((82, 0), (forks.PrefixHitTokens, apart.PrefixHitTokens));
+        Assert.True(forks.PeakKvUse < 0.6 * apart.PeakKvUse, $"{forks.PeakKvUse} against {apart.PeakKvUse}");
+        // Whose first completion is missing stands alone.
+        Assert.Equal(apart, With(",\"parent\":9"));
+    }
+
+    [Fact]
+    public void Beams_hold_as_many_rows_as_there_are_beams()
+    {
+        ServingFigures With(string more) => TraceSimulator.Run(
+            TraceText.Parse(TraceText.Header, TraceText.Step(1, 0), TraceText.Request(1, 0, 9, 10, Blocks(9, 1), more: more), TraceText.Request(2, 0.001, 9, 10, Blocks(19, 2))),
+            new SimulationOptions()).Replayed;
+        // There are four rows: the second request waits for two of four beams, and runs beside three.
+        (ServingFigures four, ServingFigures three) = (With(",\"beams\":4"), With(",\"beams\":3"));
+        Assert.Equal((20, 10, 20, 20), (four.Steps, three.Steps - 1, four.OutputTokens, three.OutputTokens));
+        var narrow = Assert.Throws<VllmException>(() => TraceSimulator.Run(
+            TraceText.Parse(TraceText.Header, TraceText.Step(1, 0), TraceText.Request(1, 0, 9, 10, Blocks(9, 1), more: ",\"beams\":4")), new SimulationOptions { MaxNumSeqs = 3 }));
+        Assert.Equal("simulation: request 1 has 4 beams, which need as many rows; there are 3 (MaxNumSeqs)", narrow.Message);
+    }
+
+    [Fact]
+    public void The_host_brings_back_what_the_device_gave_up_and_its_speed_counts()
+    {
+        // The third begins like the first, whose blocks the second one needs: 15 blocks there are, of 1 KiB.
+        RecordedTrace trace = TraceText.Parse(
+            TraceText.Header.Replace("\"num_blocks\":64", "\"num_blocks\":16", StringComparison.Ordinal),
+            TraceText.Step(1, 0),
+            TraceText.Request(1, 0, prompt: 41, output: 8, blocks: Blocks(49, 1)),
+            TraceText.Request(2, 10, prompt: 41, output: 16, blocks: Blocks(57, 2)),
+            TraceText.Request(3, 20, prompt: 41, output: 2, blocks: Blocks(43, 1)));
+        const double space = 20 * 1024 / (double)(1 << 30);
+        ServingFigures With(double bandwidth) => TraceSimulator.Run(trace, new SimulationOptions { KvOffloadSpace = space, HostBandwidth = bandwidth }).Changed!;
+        (ServingFigures fast, ServingFigures slow) = (With(1), With(0.001));
+        Assert.True(fast.HostHitTokens >= 16 && fast.PrefixHitTokens == fast.HostHitTokens, $"{fast.HostHitTokens} of {fast.PrefixHitTokens} from the host");
+        // Four blocks take 4 milliseconds at a megabyte a second.
+        Assert.Equal(fast.HostHitTokens, slow.HostHitTokens);
+        Assert.InRange(slow.Seconds - fast.Seconds, 0.0035, 0.0045);
+        Assert.Equal(0, TraceSimulator.Run(trace, new SimulationOptions { HostBandwidth = 1 }).Changed!.HostHitTokens);
+        Assert.Equal(0, TraceSimulator.Run(trace, new SimulationOptions { KvOffloadSpace = space, PrefixCaching = false }).Changed!.PrefixHitTokens);
+        Assert.Throws<VllmException>(() => With(0));
+    }
+
+    [Fact]
+    public void Pins_keep_what_others_would_push_out()
+    {
+        ServingFigures With(params string[] orders) => TraceSimulator.Run(
+            TraceText.Parse([
+                TraceText.Header.Replace("\"num_blocks\":64", "\"num_blocks\":16", StringComparison.Ordinal),
+                TraceText.Step(1, 0),
+                TraceText.Request(1, 0, prompt: 16, output: 1, blocks: Blocks(17, 1)),
+                TraceText.Request(2, 10, prompt: 41, output: 4, blocks: Blocks(45, 2)),
+                TraceText.Request(4, 13, prompt: 41, output: 4, blocks: Blocks(45, 4)),
+                TraceText.Request(3, 20, prompt: 17, output: 2, blocks: Blocks(19, 1)),
+                .. orders,
+            ]),
+            new SimulationOptions()).Replayed;
+        Assert.Equal(0, With().PrefixHitTokens);
+        Assert.Equal(16, With("{\"pin\":1,\"at\":5,\"time_to_live\":100}").PrefixHitTokens);
+        // It has ended; it was for a request that the trace lacks; everything was forgotten.
+        Assert.Equal(0, With("{\"pin\":1,\"at\":5,\"time_to_live\":4}").PrefixHitTokens);
+        Assert.Equal(0, With("{\"pin\":9,\"at\":5,\"time_to_live\":100}").PrefixHitTokens);
+        Assert.Equal(0, With("{\"pin\":1,\"at\":5,\"time_to_live\":100}", "{\"reset\":18}").PrefixHitTokens);
     }
 
     [Theory]
@@ -129,9 +206,12 @@ public sealed class TraceSimulatorTests(ITestOutputHelper output) : IDisposable
         var options = Assert.Throws<VllmException>(() => TraceSimulator.Run(trace, new SimulationOptions
         {
             SchedulingPolicy = "x", EvictionPolicy = "y", PreemptionMode = "z", MaxNumSeqs = 0, MaxNumBatchedTokens = 0, NumBlocks = 1, SwapSpace = -1, TargetInterTokenLatency = -1,
+            KvOffloadSpace = -1, HostBandwidth = double.NaN,
         }));
-        Assert.Equal(8, options.Message.Split("; ").Length);
+        Assert.Equal(10, options.Message.Split("; ").Length);
         Assert.Contains("MaxNumSeqs is 0, expected 1..65536", options.Message, StringComparison.Ordinal);
+        var host = Assert.Throws<VllmException>(() => TraceSimulator.Run(trace with { Header = trace.Header with { BlockSize = 256 } }, new SimulationOptions { KvOffloadSpace = 1, NumBlocks = 2 }));
+        Assert.StartsWith("simulation options: 2 blocks and 1048576 of the prefix cache in host memory hold 268435968 tokens, expected at most ", host.Message, StringComparison.Ordinal);
         Assert.Equal("the trace has no step that says how long steps take", Assert.Throws<VllmException>(() =>
             TraceSimulator.Run(TraceText.Parse(TraceText.Header, TraceText.Request(1, 0, 1, 1, [])), new SimulationOptions())).Message);
         Assert.Equal("the trace has no request with output", Assert.Throws<VllmException>(() =>
@@ -144,7 +224,10 @@ public sealed class TraceSimulatorTests(ITestOutputHelper output) : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private static RunOutcome Replay(RecordedTrace trace) => new VirtualEngine(trace.Header, new StepTimes(trace)).Run(trace.Requests);
+    // Hashes of so many tokens' blocks, of a sequence of its own.
+    private static ulong[] Blocks(int tokens, int sequence) => [.. Enumerable.Range(0, tokens / 4).Select(block => (ulong)((1000 * sequence) + block))];
+
+    private static RunOutcome Replay(RecordedTrace trace) => new VirtualEngine(trace.Header, new PredictedDevice(new StepTimes(trace), trace.Header.BlockBytes, 1e9), trace.Requests, trace.Orders).Run();
 
     // More than the engine can do at once for a while; every eighth request is urgent, and half share their beginning.
     private static RecordedTrace Synthetic()

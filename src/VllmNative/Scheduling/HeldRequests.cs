@@ -1,7 +1,6 @@
 using VllmNative.Requests;
-using VllmNative.Scheduling;
 
-namespace VllmNative.Engine;
+namespace VllmNative.Scheduling;
 
 /// <summary>
 /// Further completions of a prompt, which wait until the first one's prompt is scheduled: then they share its blocks, so that
