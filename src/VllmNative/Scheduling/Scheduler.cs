@@ -272,6 +272,9 @@ internal sealed class Scheduler
         }
     }
 
+    /// <summary>A row failed whose request has ended meanwhile: nobody may build on what it computed. Before <see cref="StepReturned"/>.</summary>
+    internal void EndedRowFailed(Request request) => _retraction.Taint(request.Beams is { } group ? [.. group.Beams] : [request]);
+
     /// <summary>A step of the request came back, whatever its outcome.</summary>
     internal void StepReturned(Request request)
     {

@@ -135,7 +135,7 @@ internal sealed class FakeModelRunner : IModelRunner
         WriteLogprobs(flight);
         foreach ((HiddenPooling target, int position, int token) in flight.Hidden)
         {
-            target.Add(position, [token, position * token]);
+            target.Add(position, token == Poison ? [float.NaN, float.NaN] : [token, position * token]);
         }
 
         FinishSwaps(flight.Plan.Rows.Count == 0 ? flight.Plan.StepId : flight.Plan.StepId - SwapLag());
@@ -255,7 +255,9 @@ internal sealed class FakeModelRunner : IModelRunner
             }
 
             logits += row.LogitCount;
-            flight.Rows.Add((status, ids));
+            // Without logits nothing says that they are not numbers.
+            bool says = row.LogitCount > 0 || plan.HiddenRows.Count == 0;
+            flight.Rows.Add((says ? status : RowStatus.Ok, ids));
             if (status != RowStatus.Ok || flight.Failure is not null)
             {
                 for (int token = 0; token < row.QueryLength; token++)
