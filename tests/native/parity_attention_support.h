@@ -290,4 +290,14 @@ inline void compare(const Config& config, const std::vector<Request>& requests, 
 
 constexpr int32_t kHalves[] = {VN_DTYPE_BF16, VN_DTYPE_F16};
 
+// Decode rows, short and long chunks, whole prompts.
+inline std::vector<Request> mixed() {
+  return {{1, 1}, {5, 5}, {1, 33}, {7, 40}, {1, 64}, {33, 65}, {1, 31}, {2, 100}, {140, 300}, {1, 257}, {4, 130}};
+}
+
+class AttentionParity : public parity::Test {
+ protected:
+  void TearDown() override { RecordProperty("worst", std::to_string(Batch::worst_of_all)); }
+};
+
 }  // namespace parity::attention

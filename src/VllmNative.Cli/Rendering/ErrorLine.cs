@@ -16,6 +16,9 @@ internal static class ErrorLine
 
     internal static void Write(string message) => Console.Error.WriteLine($"vllm-native: error: {OneLine(message)}");
 
+    /// <summary>What went wrong while the command goes on.</summary>
+    internal static void WriteTrouble(string message) => Console.Error.WriteLine($"vllm-native: {OneLine(message)}");
+
     /// <summary>The words of a text of any number of lines, on one.</summary>
     internal static string OneLine(string text) => string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
 

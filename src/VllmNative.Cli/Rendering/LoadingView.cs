@@ -11,6 +11,7 @@ internal static class LoadingView
     /// <param name="cancellationToken">Gives up between two tensors.</param>
     internal static AsyncLlmEngine Load(EngineOptions options, CancellationToken cancellationToken)
     {
+        options = options with { Log = ErrorLine.WriteTrouble };
         long start = TimeProvider.System.GetTimestamp();
         AsyncLlmEngine engine = Terminals.IsErrorInteractive ? LoadWithBar(options, cancellationToken) : LoadWithLine(options, cancellationToken);
         Console.Error.WriteLine($"ready in {Units.Seconds(TimeProvider.System.GetElapsedTime(start))}: {Describe(engine)}");

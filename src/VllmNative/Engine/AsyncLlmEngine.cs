@@ -55,8 +55,8 @@ public sealed class AsyncLlmEngine : IDisposable
         }
     }
 
-    /// <summary>Why recording (<see cref="EngineOptions.RecordTo"/>) has ended early; null while it goes on, and when nothing is recorded.</summary>
-    public string? RecordingError => _parts.Core.Recorder?.Error;
+    /// <summary>Why recording has ended early, as <see cref="EngineOptions.Log"/> was told; null while it goes on, and when nothing is recorded.</summary>
+    internal string? RecordingError => _parts.Core.Recorder?.Error;
 
     /// <summary>Sampling parameters of completions that bring none: those of generation_config.json, then the defaults.</summary>
     public SamplingParams DefaultSamplingParams => _requests.Defaults(chat: false);

@@ -64,7 +64,7 @@ internal static class EngineFactory
             var pool = new BlockPool(numBlocks, options.EvictionPolicy);
             Scheduler scheduler = SchedulerOf(options, limits, pool, group, hostBlocks, offload);
             EngineRecorder? recorder = trace is null ? null
-                : new EngineRecorder(trace, options.RecordTo!, TraceHeaderOf(options, limits, scheduler, group, hostBlocks, maxModelLen, worker.MaxStepsInFlight));
+                : new EngineRecorder(trace, options.RecordTo!, TraceHeaderOf(options, limits, scheduler, group, hostBlocks, maxModelLen, worker.MaxStepsInFlight), options.Tell);
             return new EngineParts
             {
                 Core = new EngineCore(scheduler, pool, worker, limits, StepTimeoutOf(options), options.Meters, offload, recorder),

@@ -115,7 +115,10 @@ public sealed partial record EngineOptions
     /// <summary>GiB that block files may take in that directory.</summary>
     public double KvOffloadDiskSpace { get; init; } = 16;
 
-    /// <summary>Told, on any thread and in one line each, of trouble that fails no request, such as a damaged block file.</summary>
+    /// <summary>
+    /// Told, on any thread and in one line each, of trouble that fails no request: a damaged block file, a full disk. The first of a kind
+    /// is told. What it throws is dropped.
+    /// </summary>
     public Action<string>? Log { get; init; }
 
     /// <summary>Which logits log-probabilities are taken from.</summary>
@@ -141,12 +144,26 @@ public sealed partial record EngineOptions
 
     /// <summary>
     /// A file for what the scheduler is asked and what its steps take, to be replayed by `vllm-native simulate`; it is replaced if it
-    /// exists. No text, token or name goes in. Null = nothing is recorded. See <see cref="AsyncLlmEngine.RecordingError"/>.
+    /// exists. No text, token or name goes in. When the file cannot be written any more, recording ends and <see cref="Log"/> is told. Null =
+    /// nothing is recorded.
     /// </summary>
     public string? RecordTo { get; init; }
 
     /// <summary>Counts what the engine's loops allocate; for tests.</summary>
     internal LoopMeters? Meters { get; init; }
+
+    /// <summary>Tells <see cref="Log"/>.</summary>
+    internal void Tell(string line)
+    {
+        try
+        {
+            Log?.Invoke(line);
+        }
+        catch (Exception)
+        {
+            // The threads that tell have nobody else to tell, and go on.
+        }
+    }
 
     /// <summary>Checks everything that does not need the model.</summary>
     /// <exception cref="VllmException">Lists every rule that is broken, with option, value and range.</exception>

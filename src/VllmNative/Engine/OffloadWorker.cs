@@ -16,8 +16,8 @@ internal sealed class OffloadWorker : IDisposable
     private OffloadWorker(EngineOptions options, BlockHash fingerprint, KvGroup group, HostKvPool host)
     {
         long budget = (long)(options.KvOffloadDiskSpace * (1L << 30));
-        var store = new DiskBlockStore(options.KvOffloadDirectory!, fingerprint, checked((int)group.BlockBytes), budget, options.Log);
-        Thread = new OffloadThread(store, fingerprint, new Memory(host), group.BlockSize, OpenJobs, Wake, options.Log);
+        var store = new DiskBlockStore(options.KvOffloadDirectory!, fingerprint, checked((int)group.BlockBytes), budget, options.Tell);
+        Thread = new OffloadThread(store, fingerprint, new Memory(host), group.BlockSize, OpenJobs, Wake, options.Tell);
     }
 
     internal OffloadThread Thread { get; }

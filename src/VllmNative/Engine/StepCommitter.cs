@@ -32,6 +32,11 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
         {
             ref readonly StepRow row = ref plan.Rows[i];
             Request request = scheduler.RequestAt(row.Row);
+            if (request.Status == RequestStatus.Finished && result.Failure is null && IsWrong(request, row, result.StatusOf(i)))
+            {
+                scheduler.EndedRowFailed(request);
+            }
+
             scheduler.StepReturned(request);
             if (row.Samples)
             {
@@ -200,6 +205,10 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
 
         scheduler.TokensTaken(request);
     }
+
+    // What a processor refuses is right: others may build on it.
+    private static bool IsWrong(Request request, in StepRow row, RowStatus status) =>
+        status is not (RowStatus.Ok or RowStatus.ProcessorFailed) || (row.SequenceLength == request.PromptLength && request.Pooling is { IsGood: false });
 
     private static string Describe(RowStatus status) => status switch
     {

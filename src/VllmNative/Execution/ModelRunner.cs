@@ -20,6 +20,7 @@ internal sealed class ModelRunner : IDisposable
     private readonly DisposeScope _owned = new();
     private readonly BatchBuffers _buffers;
     private readonly StepReadback _readback;
+    private readonly StepViews _views;
     private readonly Sampler _sampler;
     private readonly BatchBuilder _builder;
     private readonly DeviceBuffer _logits;
@@ -61,6 +62,7 @@ internal sealed class ModelRunner : IDisposable
             _selected = _owned.Add(device.Allocate((long)shape.MaxLogits * model.Hidden * model.Type.Size()));
             _workspace = _owned.Add(device.Allocate(model.WorkspaceBytes(device, shape.MaxTokens, maxRows, MaxSequence)));
             _graphs = gpu ? _owned.Add(new DecodeGraphs(shape.MaxSeqs)) : null;
+            _views = new StepViews(device, model.Config.VocabSize, _buffers, _readback, _workspace);
             BufferBytes = _buffers.Bytes + _builder.Bytes + _sampler.Bytes + _readback.Bytes + _logits.Bytes + _selected.Bytes + _workspace.Bytes;
             _hidden = _owned.Add(new HiddenReadback(device, model.Type, model.Hidden, MaxStepsInFlight));
             _swaps = _owned.Add(new StepSwaps(device, host, MaxStepsInFlight));
@@ -101,7 +103,7 @@ internal sealed class ModelRunner : IDisposable
         LogitChanges changes = _builder.UploadChanges(plan, slot);
         _clock?.Begin();
         CopyBlocks(step);
-        BatchInputs inputs = InputsOf(step, rows, tokens);
+        BatchInputs inputs = _views.InputsOf(_kv, step, rows, tokens);
         _device.PrepareBatch(inputs);
         if (rows > 0)
         {
@@ -117,7 +119,7 @@ internal sealed class ModelRunner : IDisposable
     {
         StepOutputs host = _readback.Wait(slot);
         _clock?.Report();
-        Read(plan, result, host);
+        StepReadback.Read(plan, result, host);
         _builder.Report(plan, slot, result);
         _hidden.Report(plan, slot);
         _swaps.Report(plan, result);
@@ -161,14 +163,14 @@ internal sealed class ModelRunner : IDisposable
         var plan = new StepPlan(1, 1);
         plan.AddRow(new StepRow(0, 1, -1, 1, 1, -1));
         StepInputs step = _builder.Upload(plan, 0, 1);
-        _device.PrepareBatch(InputsOf(step, 1, _shape.MaxTokens));
-        Tensor hidden = _model.Forward(ContextOf(step.StepRows, 1, _shape.MaxTokens, _shape.MaxTokens, MaxSequence));
+        _device.PrepareBatch(_views.InputsOf(_kv, step, 1, _shape.MaxTokens));
+        Tensor hidden = _model.Forward(_views.ContextOf(_kv, step.StepRows, 1, _shape.MaxTokens, _shape.MaxTokens, MaxSequence, maxPrefillSequence: 0));
         // Ordinary values, for what is measured on them.
         _device.CopyOnDevice(_selected.Data, hidden.Data, _selected.Bytes);
         foreach (int bucket in _graphs.Buckets)
         {
             step = _builder.Upload(plan, 0, bucket);
-            _device.PrepareBatch(InputsOf(step, bucket, bucket));
+            _device.PrepareBatch(_views.InputsOf(_kv, step, bucket, bucket));
             DecodeEagerly(bucket);
         }
 
@@ -307,14 +309,15 @@ internal sealed class ModelRunner : IDisposable
     // Bounds are the largest there can be: what a graph records must hold for every step that it replays.
     private void DecodeEagerly(int bucket)
     {
-        ForwardContext context = ContextOf(_builder.StepRows(bucket), bucket, bucket, maxQuery: 1, MaxSequence, maxPrefillSequence: 0);
+        ForwardContext context = _views.ContextOf(_kv, _builder.StepRows(bucket), bucket, bucket, maxQuery: 1, MaxSequence, maxPrefillSequence: 0);
         Tensor hidden = _model.Forward(context);
         _model.ComputeLogits(context, hidden, Logits(bucket));
     }
 
     private void Forward(StepPlan plan, in StepInputs step, int slot)
     {
-        ForwardContext context = ContextOf(step.StepRows, plan.Rows.Count, plan.NumTokens, plan.MaxQueryLength, plan.MaxSequenceLength, plan.MaxPrefillSequenceLength);
+        ForwardContext context = _views.ContextOf(
+            _kv, step.StepRows, plan.Rows.Count, plan.NumTokens, plan.MaxQueryLength, plan.MaxSequenceLength, plan.MaxPrefillSequenceLength);
         Tensor hidden = _model.Forward(context);
         _hidden.Start(plan, slot, hidden);
         int samples = plan.NumLogits;
@@ -323,77 +326,6 @@ internal sealed class ModelRunner : IDisposable
             Tensor selected = Tensor.Matrix(_selected.Data, _model.Type, samples, _model.Hidden);
             _device.GatherRows(hidden, step.SampleRows, selected);
             _model.ComputeLogits(context, selected, Logits(samples));
-        }
-    }
-
-    private BatchInputs InputsOf(in StepInputs step, int rows, int tokens) => new()
-    {
-        VocabSize = _model.Config.VocabSize,
-        Kv = _kv,
-        RowUpdates = step.RowUpdates,
-        TableUpdates = step.TableUpdates,
-        StepRows = step.StepRows,
-        StepIds = step.StepIds,
-        LastToken = _buffers.LastToken,
-        ComputedLength = _buffers.ComputedLength,
-        BlockTables = _buffers.BlockTables,
-        TokenIds = _buffers.TokenIds.Take(tokens),
-        Positions = _buffers.Positions.Take(tokens),
-        QueryStart = _buffers.QueryStart.Take(rows + 1),
-        SequenceLengths = _buffers.SequenceLengths.Take(rows),
-        SlotMapping = Tensor.Matrix(_buffers.SlotMapping.Data, DataType.Int64, 1, tokens),
-        RowFlags = Tensor.Vector(_readback.OnDevice.RowFlags, DataType.Int32, rows),
-    };
-
-    private ForwardContext ContextOf(Tensor stepRows, int rows, int tokens, int maxQuery, int maxSequence, int maxPrefillSequence) => new()
-    {
-        Device = _device,
-        Kv = _kv,
-        Workspace = new Workspace(_workspace.Data, _workspace.Bytes),
-        NumTokens = tokens,
-        MaxQueryLength = maxQuery,
-        MaxSequenceLength = maxSequence,
-        MaxPrefillSequenceLength = maxPrefillSequence,
-        TokenIds = _buffers.TokenIds.Take(tokens),
-        Positions = _buffers.Positions.Take(tokens),
-        QueryStart = _buffers.QueryStart.Take(rows + 1),
-        SequenceLengths = _buffers.SequenceLengths.Take(rows),
-        StepRows = stepRows,
-        SlotMapping = Tensor.Vector(_buffers.SlotMapping.Data, DataType.Int64, tokens),
-        BlockTable = _buffers.BlockTables.At(0),
-    };
-
-    private static void Read(StepPlan plan, StepResult result, StepOutputs host)
-    {
-        result.Begin(plan.StepId);
-        int rows = plan.Rows.Count;
-        int samples = plan.NumLogits;
-        ReadOnlySpan<int> rowFlags = StepOutputs.Ints(host.RowFlags, rows);
-        ReadOnlySpan<int> ids = StepOutputs.Ints(host.Ids, samples);
-        ReadOnlySpan<int> flags = StepOutputs.Ints(host.Flags, samples);
-        int sample = 0;
-        for (int row = 0; row < rows; row++)
-        {
-            int count = plan.Rows[row].LogitCount;
-            int status = rowFlags[row];
-            // Rows whose ids are given belong to no request: nothing was sampled there.
-            for (int i = plan.Rows[row].GivenCount; i < count; i++)
-            {
-                status |= flags[sample + i];
-            }
-
-            result.SetRow(row, (RowStatus)status, ids.Slice(sample, count));
-            sample += count;
-        }
-
-        int top = plan.MaxTopLogprobs;
-        if (top >= 0)
-        {
-            result.EnsureTop(top, samples);
-            StepOutputs.Floats(host.Logprobs, samples).CopyTo(result.Logprobs);
-            StepOutputs.Ints(host.Ranks, samples).CopyTo(result.Ranks);
-            StepOutputs.Ints(host.TopIds, samples * top).CopyTo(result.TopIds);
-            StepOutputs.Floats(host.TopLogprobs(top), samples * top).CopyTo(result.TopLogprobs);
         }
     }
 }

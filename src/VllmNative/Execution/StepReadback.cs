@@ -1,4 +1,5 @@
 using VllmNative.Sampling;
+using VllmNative.Steps;
 using VllmNative.Tensors;
 
 namespace VllmNative.Execution;
@@ -46,6 +47,41 @@ internal sealed class StepReadback : IDisposable
     {
         _arrived[slot].Synchronize();
         return new StepOutputs(_host[slot].Data, _maxRows);
+    }
+
+    /// <summary>Reads what a step brought into its result.</summary>
+    internal static void Read(StepPlan plan, StepResult result, StepOutputs host)
+    {
+        result.Begin(plan.StepId);
+        int rows = plan.Rows.Count;
+        int samples = plan.NumLogits;
+        ReadOnlySpan<int> rowFlags = StepOutputs.Ints(host.RowFlags, rows);
+        ReadOnlySpan<int> ids = StepOutputs.Ints(host.Ids, samples);
+        ReadOnlySpan<int> flags = StepOutputs.Ints(host.Flags, samples);
+        int sample = 0;
+        for (int row = 0; row < rows; row++)
+        {
+            int count = plan.Rows[row].LogitCount;
+            int status = rowFlags[row];
+            // Rows whose ids are given belong to no request: nothing was sampled there.
+            for (int i = plan.Rows[row].GivenCount; i < count; i++)
+            {
+                status |= flags[sample + i];
+            }
+
+            result.SetRow(row, (RowStatus)status, ids.Slice(sample, count));
+            sample += count;
+        }
+
+        int top = plan.MaxTopLogprobs;
+        if (top >= 0)
+        {
+            result.EnsureTop(top, samples);
+            StepOutputs.Floats(host.Logprobs, samples).CopyTo(result.Logprobs);
+            StepOutputs.Ints(host.Ranks, samples).CopyTo(result.Ranks);
+            StepOutputs.Ints(host.TopIds, samples * top).CopyTo(result.TopIds);
+            StepOutputs.Floats(host.TopLogprobs(top), samples * top).CopyTo(result.TopLogprobs);
+        }
     }
 
     public void Dispose()

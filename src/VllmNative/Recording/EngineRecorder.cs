@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using VllmNative.Diagnostics;
 using VllmNative.Requests;
 using VllmNative.Scheduling;
@@ -21,6 +20,7 @@ internal sealed class EngineRecorder : IDisposable
 
     private readonly string _name;
     private readonly TraceHeader _header;
+    private readonly Action<string>? _log;
     private readonly TraceWriter _writer;
     private readonly SampleRing<RecordedStep> _steps;
     private readonly SampleRing<StepEvent> _events;
@@ -37,11 +37,13 @@ internal sealed class EngineRecorder : IDisposable
     /// <param name="stream">Disposed with the recorder.</param>
     /// <param name="name">What errors call the stream.</param>
     /// <param name="header">The engine.</param>
+    /// <param name="log">Takes a line when recording ends early; may be null.</param>
     /// <param name="capacity">Steps, and requests, that may wait to be written.</param>
-    internal EngineRecorder(Stream stream, string name, TraceHeader header, int capacity = DefaultCapacity)
+    internal EngineRecorder(Stream stream, string name, TraceHeader header, Action<string>? log = null, int capacity = DefaultCapacity)
     {
         _name = name;
         _header = header;
+        _log = log;
         _writer = new TraceWriter(stream, TimeProvider.System.GetTimestamp());
         _steps = new SampleRing<RecordedStep>(capacity);
         _events = new SampleRing<StepEvent>(EventsPerStep * capacity);
@@ -226,8 +228,9 @@ internal sealed class EngineRecorder : IDisposable
 
     private void Fail(Exception e)
     {
-        _error = $"{_name}: recording has ended, the file cannot be written: {e.Message.ReplaceLineEndings(" ")}";
-        Trace.TraceError(_error);
+        string error = $"{_name}: recording has ended, the file cannot be written: {e.Message.ReplaceLineEndings(" ")}";
+        _log?.Invoke(error);
+        _error = error;
     }
 
     private static bool IsOfTheFile(Exception e) => e is IOException or UnauthorizedAccessException or ObjectDisposedException or NotSupportedException;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using VllmNative.Cache;
 using VllmNative.Requests;
 
@@ -44,8 +45,8 @@ internal sealed class Retraction(KvCacheManager cache, Preemption preemption, Fu
         }
     }
 
-    private IEnumerable<Request> Others(Request? than) =>
-        owners().Where(other => other != than && other.Status != RequestStatus.Finished && !other.Retracted);
+    // Also those that have ended and hold blocks until their steps return: what these blocks hold must not be found either.
+    private IEnumerable<Request> Others(Request? than) => owners().Where(other => other != than && !other.Retracted);
 
     private void Taint(Request request, int fromBlock)
     {
@@ -79,6 +80,7 @@ internal sealed class Retraction(KvCacheManager cache, Preemption preemption, Fu
         Taint(request, fromBlock);
         if (request.StepsInFlight == 0 && !request.InTransfer)
         {
+            Debug.Assert(request.Status != RequestStatus.Finished, "a request that has ended holds blocks for steps or copies under way only");
             Requeue(request);
         }
     }

@@ -27,6 +27,8 @@ internal sealed class Scheduler
     private readonly StepBudget _budget;
     private readonly Continuation _continuation;
     private readonly Retraction _retraction;
+    private readonly Departures _departures;
+    private readonly TransferOutcomes _outcomes;
 
     // Learned where something depends on it.
     private readonly StepTimeModel? _model;
@@ -37,8 +39,6 @@ internal sealed class Scheduler
     private readonly PinnedPrefixes _pins;
     private readonly Defragmenter _defragmenter;
 
-    // Finished requests whose blocks a step in flight still writes to.
-    private readonly List<Request> _leaving;
     // Since the last step that had something to do.
     private readonly PlanList<StepEvent> _events;
     private long _arrivals;
@@ -64,9 +64,10 @@ internal sealed class Scheduler
         _beamMoves = new BeamMoves(cache, _waiting, _swap, _preemption);
         _continuation = new Continuation(limits, cache, _running, _swap, _budget, _preemption);
         _retraction = new Retraction(cache, _preemption, () => Owners);
+        _departures = new Departures(cache, _policy, _running, _waiting, _swap, _retraction, _events, limits.MaxNumSeqs);
+        _outcomes = new TransferOutcomes(_transfers, _swap, _tier, _waiting);
         _pins = new PinnedPrefixes(cache.Pool);
         _defragmenter = new Defragmenter(cache.Pool, cache.Prefixes, limits.MaxTableUpdates / 2);
-        _leaving = new List<Request>(limits.MaxNumSeqs);
     }
 
     /// <summary>Who runs, in the order in which they are served; the list itself, since enumerating an interface allocates.</summary>
@@ -106,7 +107,7 @@ internal sealed class Scheduler
 
     /// <summary>Everything that holds blocks; for invariant checks.</summary>
     internal IEnumerable<Request> Owners =>
-        _running.List.Concat(_waiting).Concat(_leaving).Concat(_transfers.UnderWay.Select(transfer => transfer.Request).OfType<Request>()).Distinct();
+        _running.List.Concat(_waiting).Concat(_departures.Leaving).Concat(_transfers.UnderWay.Select(transfer => transfer.Request).OfType<Request>()).Distinct();
 
     internal Request RequestAt(int row) => _running.RequestAt(row);
 
@@ -191,67 +192,14 @@ internal sealed class Scheduler
         HandOverEvents(plan);
     }
 
-    /// <summary>Takes a request out, wherever it is; its blocks return when no step in flight uses them.</summary>
-    /// <param name="request">The request.</param>
-    /// <param name="failed">Whether its computation failed: nobody may build on what it computed.</param>
-    internal void Finish(Request request, bool failed = false)
-    {
-        if (request.Status == RequestStatus.Finished)
-        {
-            return;
-        }
-
-        if (failed)
-        {
-            _retraction.Taint(request);
-        }
-        else if (!request.Retracted && !request.InTransfer && request.BlockCount > 0)
-        {
-            _cache.Register(request);
-        }
-
-        if (request.Status == RequestStatus.Running)
-        {
-            _running.Remove(request);
-        }
-        else
-        {
-            _waiting.Remove(request);
-        }
-
-        request.Status = RequestStatus.Finished;
-        _events.Add(new StepEvent(StepEventKind.Finished, request.Id, request.OutputLength));
-        _policy.NoteFinished(request);
-        _cache.Leave(request);
-        if (request.StepsInFlight > 0)
-        {
-            _leaving.Add(request);
-        }
-        else
-        {
-            GiveBack(request);
-        }
-    }
+    /// <inheritdoc cref="Departures.Finish(Request, bool)"/>
+    internal void Finish(Request request, bool failed = false) => _departures.Finish(request, failed);
 
     /// <summary>The next tokens of a group's beams have been chosen.</summary>
     internal void Advance(BeamGroup group) => _beamMoves.Advance(group);
 
-    /// <summary>Takes a group's beams out, wherever they are.</summary>
-    /// <param name="group">The group.</param>
-    /// <param name="failed">Whether the computation of one failed: nobody may build on what any of them computed.</param>
-    internal void Finish(BeamGroup group, bool failed)
-    {
-        _running.LetRowsGo(group);
-        foreach (Request beam in group.Beams)
-        {
-            if (BeamMoves.IsKnown(beam))
-            {
-                Finish(beam, failed);
-            }
-
-            beam.Status = RequestStatus.Finished;
-        }
-    }
+    /// <inheritdoc cref="Departures.Finish(BeamGroup, bool)"/>
+    internal void Finish(BeamGroup group, bool failed) => _departures.Finish(group, failed);
 
     /// <summary>A step failed as a whole: nobody may build on what it computed or copied.</summary>
     internal void StepFailed(StepPlan plan)
@@ -272,27 +220,11 @@ internal sealed class Scheduler
         }
     }
 
-    /// <summary>A step of the request came back, whatever its outcome.</summary>
-    internal void StepReturned(Request request)
-    {
-        Debug.Assert(request.StepsInFlight > 0, "a step came back that was not in flight");
-        if (--request.StepsInFlight > 0)
-        {
-            return;
-        }
+    /// <summary>A row failed whose request has ended meanwhile: nobody may build on what it computed. Before <see cref="StepReturned"/>.</summary>
+    internal void EndedRowFailed(Request request) => _retraction.Taint(request.Beams is { } group ? [.. group.Beams] : [request]);
 
-        if (request.Status == RequestStatus.Finished)
-        {
-            if (_leaving.Remove(request))
-            {
-                GiveBack(request);
-            }
-        }
-        else if (request.Retracted)
-        {
-            _retraction.Requeue(request);
-        }
-    }
+    /// <inheritdoc cref="Departures.StepReturned"/>
+    internal void StepReturned(Request request) => _departures.StepReturned(request);
 
     /// <summary>The request has taken tokens: full blocks become known.</summary>
     internal void TokensTaken(Request request) => _cache.Register(request);
@@ -317,36 +249,7 @@ internal sealed class Scheduler
     internal void TakeDiskResults() => _disk?.TakeResults();
 
     /// <summary>Copies of all steps up to this one have happened.</summary>
-    internal void TransfersDone(long stepId)
-    {
-        while (_transfers.TryTake(stepId, out Transfer transfer))
-        {
-            switch (transfer.Kind)
-            {
-                case TransferKind.SwapOut:
-                    _swap!.SwappedOutNow(transfer);
-                    break;
-                case TransferKind.SwapIn:
-                    _swap!.SwappedInNow(transfer);
-                    break;
-                case TransferKind.Offload:
-                    _tier!.OffloadedNow(transfer);
-                    break;
-                default:
-                    _tier!.OnloadedNow(transfer);
-                    break;
-            }
-
-            if (transfer.Request is { } request)
-            {
-                request.Retracted = false;
-                if (request.BlockCount == 0)
-                {
-                    _waiting.Holders.Remove(request);
-                }
-            }
-        }
-    }
+    internal void TransfersDone(long stepId) => _outcomes.Take(stepId);
 
     // An empty plan is never submitted: what happened waits for the next one.
     private void HandOverEvents(StepPlan plan)
@@ -376,7 +279,7 @@ internal sealed class Scheduler
     // Nothing is computed, and no step or copy that comes back will change that.
     private bool IsStuck(StepPlan plan)
     {
-        if (plan.Rows.Count > 0 || _transfers.Any || _leaving.Count > 0)
+        if (plan.Rows.Count > 0 || _transfers.Any || _departures.Leaving.Count > 0)
         {
             return false;
         }
@@ -390,16 +293,5 @@ internal sealed class Scheduler
         }
 
         return true;
-    }
-
-    private void GiveBack(Request request)
-    {
-        _running.ReleaseRow(request);
-        // A copy under way keeps its blocks until it has happened.
-        if (!request.InTransfer)
-        {
-            _cache.Free(request);
-            _swap?.Drop(request);
-        }
     }
 }

@@ -46,6 +46,17 @@ public sealed class CompleteCommandTests
     }
 
     [Fact]
+    public void ARecordingThatEnds_IsToldOnceOnStderr_AndTheTextComes()
+    {
+        Assert.SkipUnless(File.Exists("/dev/full"), "this system has no device that is always full");
+        CliResult result = CliProcess.Run(
+            "complete", "--model", CliProcess.DemoModel, "--prompt", "Once upon a time", "--temperature", "0", "--max-tokens", "5", "--record-to", "/dev/full");
+        Assert.Equal(0, result.ExitCode);
+        Assert.NotEmpty(result.Output.Trim());
+        Assert.StartsWith("vllm-native: /dev/full: recording has ended, ", Assert.Single(result.Error.Split('\n'), line => line.Contains("recording", StringComparison.Ordinal)), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void PromptWithAnAtSign_IsNoFileName()
     {
         CliResult result = CliProcess.Run(

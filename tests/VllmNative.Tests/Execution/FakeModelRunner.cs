@@ -25,7 +25,7 @@ internal sealed class FakeModelRunner : IModelRunner
     private readonly int[] _kv;
     private readonly bool[] _behind;
     private readonly int[] _hostKv;
-    private readonly Queue<Flight> _inFlight = new();
+    private readonly Queue<FakeFlight> _inFlight = new();
     private readonly Queue<(long StepId, BlockSwap Swap)> _swaps = new();
     private long _swapsDone;
 
@@ -92,7 +92,7 @@ internal sealed class FakeModelRunner : IModelRunner
             }
         }
 
-        var flight = new Flight(plan, result, Fingerprint(plan), FailStep(plan));
+        var flight = new FakeFlight(plan, result, FailStep(plan));
         foreach (BlockCopy copy in plan.BlockCopies.Span)
         {
             CheckFree(copy.Destination);
@@ -122,8 +122,8 @@ internal sealed class FakeModelRunner : IModelRunner
     public bool Collect(TimeSpan timeout)
     {
         BeforeCollect();
-        Flight flight = _inFlight.Dequeue();
-        Check(Fingerprint(flight.Plan) == flight.Fingerprint, "the plan changed while it was in flight");
+        FakeFlight flight = _inFlight.Dequeue();
+        Check(!flight.PlanHasChanged, "the plan changed while it was in flight");
         StepResult result = flight.Result;
         result.Begin(flight.Plan.StepId);
         result.Failure = flight.Failure;
@@ -132,10 +132,10 @@ internal sealed class FakeModelRunner : IModelRunner
             result.SetRow(row, flight.Rows[row].Status, flight.Rows[row].Ids);
         }
 
-        WriteLogprobs(flight);
+        FakeLogits.WriteLogprobs(flight, Distribution);
         foreach ((HiddenPooling target, int position, int token) in flight.Hidden)
         {
-            target.Add(position, [token, position * token]);
+            target.Add(position, token == Poison ? [float.NaN, float.NaN] : [token, position * token]);
         }
 
         FinishSwaps(flight.Plan.Rows.Count == 0 ? flight.Plan.StepId : flight.Plan.StepId - SwapLag());
@@ -168,7 +168,7 @@ internal sealed class FakeModelRunner : IModelRunner
         Check(!_swaps.Any(swap => swap.Swap.DeviceBlock == block), $"block {block} changes hands while it is swapped");
     }
 
-    private void CheckRows(Flight flight)
+    private void CheckRows(FakeFlight flight)
     {
         foreach (StepRow row in flight.Plan.Rows.Span)
         {
@@ -207,7 +207,7 @@ internal sealed class FakeModelRunner : IModelRunner
         _swapsDone = Math.Max(_swapsDone, stepId);
     }
 
-    private void Compute(Flight flight)
+    private void Compute(FakeFlight flight)
     {
         StepPlan plan = flight.Plan;
         int logits = 0;
@@ -246,7 +246,7 @@ internal sealed class FakeModelRunner : IModelRunner
                 CheckProcessors(plan, i, logitsRow, row);
                 int[] history = Read(row);
                 flight.Histories.Add(logitsRow, history);
-                int id = FakeLanguage.Next(history, candidate => Banned(plan, logitsRow, candidate));
+                int id = FakeLanguage.Next(history, candidate => FakeLogits.Banned(plan, logitsRow, candidate));
                 ids = [.. ids, id];
                 if (status == RowStatus.Ok)
                 {
@@ -255,7 +255,9 @@ internal sealed class FakeModelRunner : IModelRunner
             }
 
             logits += row.LogitCount;
-            flight.Rows.Add((status, ids));
+            // Without logits nothing says that they are not numbers.
+            bool says = row.LogitCount > 0 || plan.HiddenRows.Count == 0;
+            flight.Rows.Add((says ? status : RowStatus.Ok, ids));
             if (status != RowStatus.Ok || flight.Failure is not null)
             {
                 for (int token = 0; token < row.QueryLength; token++)
@@ -272,7 +274,7 @@ internal sealed class FakeModelRunner : IModelRunner
     }
 
     // The hidden state of a token is what it reads back there; a failed step hands none out.
-    private void TakeHidden(Flight flight, int planRow, StepRow row)
+    private void TakeHidden(FakeFlight flight, int planRow, StepRow row)
     {
         int firstToken = 0;
         for (int i = 0; i < planRow; i++)
@@ -305,27 +307,6 @@ internal sealed class FakeModelRunner : IModelRunner
         }
     }
 
-    private static bool Banned(StepPlan plan, int logitsRow, int id)
-    {
-        foreach (LogitMask mask in plan.LogitMasks.Span)
-        {
-            if (mask.LogitsRow == logitsRow && (mask.Bits.Span[id / 32] >> (id % 32) & 1) == 0)
-            {
-                return true;
-            }
-        }
-
-        foreach (LogitEdit edit in plan.LogitEdits.Span)
-        {
-            if (edit.LogitsRow == logitsRow && edit.TokenId == id)
-            {
-                return float.IsNegativeInfinity(edit.Value);
-            }
-        }
-
-        return false;
-    }
-
     private int[] Read(StepRow row)
     {
         var tokens = new int[row.SequenceLength];
@@ -339,86 +320,4 @@ internal sealed class FakeModelRunner : IModelRunner
     }
 
     private int Slot(int row, int position) => (_tables[row, position / _blockSize] * _blockSize) + (position % _blockSize);
-
-    private void WriteLogprobs(Flight flight)
-    {
-        int width = flight.Plan.MaxTopLogprobs;
-        if (width < 0)
-        {
-            return;
-        }
-
-        int[] ids = [.. flight.Rows.SelectMany(row => row.Ids)];
-        flight.Result.EnsureTop(width, ids.Length);
-        for (int i = 0; i < ids.Length; i++)
-        {
-            if (flight.Histories.GetValueOrDefault(i) is { } history && Distribution(history) is { } logprobs)
-            {
-                int[] best = [.. Enumerable.Range(0, logprobs.Length).OrderByDescending(id => logprobs[id]).Concat(Enumerable.Repeat(-1, width)).Take(width)];
-                best.CopyTo(flight.Result.TopIds, i * width);
-                best.Select(id => id < 0 ? float.NegativeInfinity : logprobs[id]).ToArray().CopyTo(flight.Result.TopLogprobs, i * width);
-                continue;
-            }
-
-            (flight.Result.Logprobs[i], flight.Result.Ranks[i]) = (FakeLanguage.Logprob(ids[i]), ids[i] + 1);
-            for (int k = 0; k < width; k++)
-            {
-                (flight.Result.TopIds[(i * width) + k], flight.Result.TopLogprobs[(i * width) + k]) = (ids[i] + k, FakeLanguage.Logprob(ids[i]) - k);
-            }
-        }
-    }
-
-    private static int Fingerprint(StepPlan plan)
-    {
-        var hash = new HashCode();
-        hash.Add(plan.StepId);
-        foreach (StepRow row in plan.Rows.Span)
-        {
-            hash.Add(row);
-        }
-
-        foreach (int id in plan.TokenIds.Span)
-        {
-            hash.Add(id);
-        }
-
-        foreach (TableUpdate update in plan.TableUpdates.Span)
-        {
-            hash.Add(update);
-        }
-
-        foreach (BlockCopy copy in plan.BlockCopies.Span)
-        {
-            hash.Add(copy);
-        }
-
-        foreach (BlockSwap swap in plan.BlockSwaps.Span)
-        {
-            hash.Add(swap);
-        }
-
-        foreach (SamplingUpdate update in plan.SamplingUpdates.Span)
-        {
-            foreach (int id in update.Tokens.Span)
-            {
-                hash.Add(id);
-            }
-        }
-
-        return hash.ToHashCode();
-    }
-
-    private sealed record Flight(StepPlan Plan, StepResult Result, int Fingerprint, Exception? Failure)
-    {
-        internal HashSet<int> Blocks { get; } = [];
-
-        internal HashSet<int> Written { get; } = [];
-
-        internal List<(HiddenPooling Target, int Position, int Token)> Hidden { get; } = [];
-
-        internal List<(RowStatus Status, int[] Ids)> Rows { get; } = [];
-
-        /// <summary>By row of logits that samples: the tokens that it follows.</summary>
-        internal Dictionary<int, int[]> Histories { get; } = [];
-    }
 }

@@ -1,3 +1,4 @@
+using VllmNative.Cache;
 using VllmNative.Requests;
 using VllmNative.Scheduling;
 using VllmNative.Steps;
@@ -56,6 +57,111 @@ public sealed class PrefixSharingTests
         harness.Drain();
         Assert.Equal(FinishReason.Error, SchedulerHarness.StateOf(failing).Finish);
         Assert.Equal(FakeLanguage.Complete(prompt, 4, 0, []).Ids, SchedulerHarness.OutputOf(follower));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_bad_row_of_a_request_that_was_aborted_meanwhile_takes_its_blocks_out_of_the_cache(int stepsInFlight)
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true, stepsInFlight: stepsInFlight);
+        int[] prompt = FakeLanguage.Prompt(1, 12);
+        harness.Device.FailRow = (plan, row) => plan.StepId == 1 ? RowStatus.NotANumber : RowStatus.Ok;
+        Request aborted = harness.Add(prompt, 4);
+        harness.Submit();
+        harness.End(aborted);
+        Request follower = harness.Add(prompt, 4);
+        harness.Submit();
+        Assert.Equal(stepsInFlight == 2 ? 8 : -1, follower.CachedTokens);
+        harness.Drain();
+        Assert.Equal(FinishReason.Abort, SchedulerHarness.StateOf(aborted).Finish);
+        Assert.Equal(FakeLanguage.Complete(prompt, 4, 0, []).Ids, SchedulerHarness.OutputOf(follower));
+        // What the follower has computed anew is found.
+        Request late = harness.Add(prompt, 4);
+        harness.Drain();
+        Assert.Equal(8, late.CachedTokens);
+        Assert.Equal(FakeLanguage.Complete(prompt, 4, 0, []).Ids, SchedulerHarness.OutputOf(late));
+    }
+
+    [Fact]
+    public void A_bad_row_behind_the_last_token_takes_its_blocks_out_of_the_cache()
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true, stepsInFlight: 2);
+        int[] prompt = FakeLanguage.Prompt(1, 3);
+        int stop = FakeLanguage.Next(prompt);
+        // The wasted step writes the stop token's K/V, which fills the block.
+        harness.Device.FailRow = (plan, row) => plan.StepId == 2 ? RowStatus.NotANumber : RowStatus.Ok;
+        Request stopped = harness.Add(prompt, 4, stopIds: [stop]);
+        harness.Drain();
+        Assert.Equal(FinishReason.Stop, SchedulerHarness.StateOf(stopped).Finish);
+        Assert.Equal(0, harness.Pool.Cached);
+        Request late = harness.Add([.. prompt, stop, 5], 4);
+        harness.Drain();
+        Assert.Equal(FakeLanguage.Complete([.. prompt, stop, 5], 4, 0, []).Ids, SchedulerHarness.OutputOf(late));
+    }
+
+    [Fact]
+    public void A_bad_row_of_an_aborted_beam_takes_the_blocks_of_its_whole_group_out_of_the_cache()
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true);
+        harness.Device.Distribution = tokens => BeamReference.Table(tokens, 4);
+        SamplingParams parameters = SamplingParams.Greedy with { UseBeamSearch = true, BestOf = 3 };
+        BeamGroup group = harness.AddBeams([BeamReference.Marker, 1, 2], 20, parameters, [], 4);
+        for (int step = 0; step < 6; step++)
+        {
+            harness.Step();
+        }
+
+        harness.Device.FailRow = (plan, row) => row == 0 ? RowStatus.NotANumber : RowStatus.Ok;
+        Assert.Equal(3, harness.Submit()!.Rows.Count);
+        harness.End(group.Beams[1]);
+        int[] blocks = [.. group.Beams.ToArray().SelectMany(beam => beam.Blocks.Take(beam.BlockCount)).Distinct()];
+        Assert.Contains(blocks, harness.Pool.IsIndexed);
+        harness.Collect();
+        Assert.DoesNotContain(blocks, harness.Pool.IsIndexed);
+    }
+
+    [Fact]
+    public void Hidden_states_of_an_aborted_request_that_are_not_numbers_take_its_blocks_out_of_the_cache()
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true);
+        int[] prompt = FakeLanguage.Prompt(1, 12);
+        harness.Device.FailRow = (plan, row) => RowStatus.NotANumber;
+        var pooled = new Request(1, prompt, SamplingParams.Greedy, 1, [], harness.BlockSize, seed: 0) { Pooling = new HiddenPooling(PoolingType.Mean, prompt.Length) };
+        harness.Scheduler.Add(pooled);
+        harness.Submit();
+        harness.End(pooled);
+        Assert.Equal(3, harness.Prefixes!.Index.Count);
+        harness.Collect();
+        Assert.Equal(0, harness.Prefixes.Index.Count);
+    }
+
+    [Fact]
+    public void What_an_aborted_request_built_on_a_bad_row_is_not_found_behind_the_host_s_copy()
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true, numBlocks: 17, setup: new SchedulerSetup { TierBlocks = 40 });
+        int[] prompt = FakeLanguage.Prompt(1, 8);
+        // The last one takes the whole pool: of the prompt's blocks the host has the only copies.
+        foreach (int length in new[] { 9, 30, 31, 32, 60 })
+        {
+            harness.Add(length == 9 ? [.. prompt, 1] : FakeLanguage.Prompt(100 + length, length), 2);
+            harness.Drain();
+        }
+
+        harness.Device.FailRow = (plan, row) => row == 0 ? RowStatus.NotANumber : RowStatus.Ok;
+        Request failing = harness.Add([.. prompt, 1, 2], 4, scheduling: new RequestScheduling { SkipReadingPrefixCache = true });
+        Request aborted = harness.Add([.. prompt, 7, 7, 7, 7, 7], 4);
+        Assert.Equal(2, harness.Submit()!.Rows.Count);
+        Assert.Equal(failing.Blocks[..2], aborted.Blocks[..2]);
+        int node = harness.Prefixes!.Index.OfDeviceBlock(failing.Blocks[1]);
+        Assert.NotEqual(PrefixIndex.None, harness.Prefixes.Index.HostBlockOf(node));
+        int own = aborted.Blocks[2];
+        Assert.True(harness.Pool.IsIndexed(own));
+        harness.End(aborted);
+        harness.Collect();
+        Assert.Equal(FinishReason.Error, SchedulerHarness.StateOf(failing).Finish);
+        Assert.NotEqual(PrefixIndex.None, harness.Prefixes.Index.HostBlockOf(node));
+        Assert.False(harness.Pool.IsIndexed(own));
     }
 
     [Fact]
@@ -153,7 +259,7 @@ public sealed class PrefixSharingTests
         harness.Drain();
     }
 
-    private static int RunsOf(Request[] requests) => VllmNative.Cache.Defragmenter.RunsOf(requests);
+    private static int RunsOf(Request[] requests) => Defragmenter.RunsOf(requests);
 
     private static void Flood(SchedulerHarness harness)
     {

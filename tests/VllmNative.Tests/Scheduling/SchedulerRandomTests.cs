@@ -56,6 +56,8 @@ public sealed class SchedulerRandomTests
         private readonly HashSet<Request> _disturbed = [];
         private readonly List<(int[] Prompt, BeamReference.Search Search, BeamGroup Group)> _searches = [];
         private readonly HashSet<BeamGroup> _disturbedGroups = [];
+        // Their rows in flight are bad, which nobody knows yet.
+        private readonly Queue<Request> _doomed = new();
         private readonly int _widest;
         private readonly int _longest;
         private int _aborted;
@@ -115,6 +117,11 @@ public sealed class SchedulerRandomTests
         {
             for (int i = 0; i < operations; i++)
             {
+                if (_doomed.TryDequeue(out Request? doomed) && _random.Next(2) == 0)
+                {
+                    End(doomed);
+                }
+
                 switch (_random.Next(10))
                 {
                     case < 3 when _widest > 0 && _random.Next(6) == 0:
@@ -124,7 +131,8 @@ public sealed class SchedulerRandomTests
                         Add();
                         break;
                     case 3 when _searches.Count > 0 && _random.Next(4) == 0:
-                        EndSearch(_searches[_random.Next(_searches.Count)].Group);
+                        BeamGroup group = _searches[_random.Next(_searches.Count)].Group;
+                        End(group.Beams[_random.Next(group.Width)]);
                         break;
                     case 3 when _harness.Requests.Count > 0:
                         Disturbance(_harness.Requests[_random.Next(_harness.Requests.Count)]);
@@ -205,16 +213,6 @@ public sealed class SchedulerRandomTests
 
         private static int VocabularyOf(int marker) => 2 + (marker % 7);
 
-        private void EndSearch(BeamGroup group)
-        {
-            if (group.Beams[0].Status != RequestStatus.Finished)
-            {
-                _disturbedGroups.Add(group);
-                _aborted++;
-                _harness.End(group.Beams[_random.Next(group.Width)]);
-            }
-        }
-
         private void Disturbance(Request request)
         {
             if (request.Status == RequestStatus.Finished)
@@ -243,10 +241,28 @@ public sealed class SchedulerRandomTests
             }
             else
             {
-                _disturbed.Add(request);
-                _aborted++;
-                _harness.End(request);
+                End(request);
             }
+        }
+
+        private void End(Request request)
+        {
+            if (request.Status == RequestStatus.Finished)
+            {
+                return;
+            }
+
+            _aborted++;
+            if (request.Beams is { } group)
+            {
+                _disturbedGroups.Add(group);
+            }
+            else
+            {
+                _disturbed.Add(request);
+            }
+
+            _harness.End(request);
         }
 
         private RowStatus Disturb(StepPlan plan, int row, RowStatus status)
@@ -259,6 +275,11 @@ public sealed class SchedulerRandomTests
             else
             {
                 _disturbed.Add(request);
+            }
+
+            if (status != RowStatus.Ok)
+            {
+                _doomed.Enqueue(request);
             }
 
             _failures++;
