@@ -28,4 +28,27 @@ __device__ inline float4 cluster_load(uint32_t address) {
   return v;
 }
 
+// Into another block's shared memory, without waiting; its barrier counts the 16 bytes as it counts those of copies.
+__device__ inline void cluster_store_async(uint32_t address, float4 v, uint32_t barrier) {
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(address),
+               "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w), "r"(barrier)
+               : "memory");
+}
+
+// mbarrier_wait() for what other blocks have stored.
+__device__ inline void cluster_mbarrier_wait(uint32_t barrier, uint32_t parity) {
+  uint32_t done = 0;
+  while (!done) {
+    asm volatile(
+        "{\n"
+        ".reg .pred p;\n"
+        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, p;\n"
+        "}"
+        : "=r"(done)
+        : "r"(barrier), "r"(parity)
+        : "memory");
+  }
+}
+
 }  // namespace vn::cuda

@@ -1,11 +1,11 @@
 // y = x W^T + bias: which kernel computes it. The choice looks at shapes, dtypes, alignment and what vn_gemm_tune has measured,
 // never at values:
-//   1. Hopper (gemm_sm90.cu): up to 128 rows of x, where it was measured to be fastest;
+//   1. Hopper (gemm_sm90.cu, gemm_sm90_deep.cu): up to 128 rows of x, where one of them was measured to be fastest;
 //   2. skinny (gemm_skinny.cu): few rows of x and a matrix small enough that cuBLASLt leaves bandwidth unused;
 //   3. cuBLASLt (gemm_plans.cpp): x and W of one dtype, y of that dtype or F32;
 //   4. plain (gemm_plain.cu): everything else, and what cuBLASLt has no algorithm for (odd alignment).
-// A batch-invariant device has no choice by the row count: 1 where it can; 3 where everything is 16-byte aligned and one algorithm
-// takes all row counts; 2 in chunks of rows; else 4.
+// A batch-invariant device has no choice by the row count: gemm_sm90.cu where it can; 3 where everything is 16-byte aligned and one
+// algorithm takes all row counts; 2 in chunks of rows; else 4.
 #include "cuda/gemm.h"
 
 #include <algorithm>
@@ -81,6 +81,9 @@ void force(int32_t which, const GemmProblem& p, DeviceState& state, void* worksp
     case GemmKernel::kSm90:
       if (!can_gemm_sm90(p, state.capability)) cannot("Hopper", p);
       return launch_gemm_sm90(p, state.overlaps_kernels, stream);
+    case GemmKernel::kSm90Deep:
+      if (!can_gemm_sm90_deep(p, state.capability)) cannot("Hopper, deep ring,", p);
+      return launch_gemm_sm90_deep(p, state.overlaps_kernels, stream);
     case GemmKernel::kPlain: return launch_gemm_plain(p, stream);
     default: fail(VN_INVALID_ARGUMENT, "gemm: reserved is %d, expected 0", which);
   }
@@ -157,6 +160,7 @@ void gemm(const Stream& stream, const vn_gemm_params& params) {
   if (params.reserved != 0) return force(params.reserved, problem, state, params.workspace, stream.handle);
   if (state.deterministic) return gemm_invariant(problem, state, params.workspace, stream.handle);
   const GemmKernel measured = state.gemm_plans->measured(problem);
+  if (measured == GemmKernel::kSm90Deep) return launch_gemm_sm90_deep(problem, state.overlaps_kernels, stream.handle);
   if (measured == GemmKernel::kSm90) return launch_gemm_sm90(problem, state.overlaps_kernels, stream.handle);
   if (can_skinny(problem) && (measured == GemmKernel::kSkinny || (measured == GemmKernel::kAny && prefers_skinny(problem)))) {
     return launch_gemm_skinny(problem, state.sms, state.overlaps_kernels, stream.handle);

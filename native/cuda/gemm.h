@@ -8,7 +8,7 @@
 namespace vn::cuda {
 
 // vn_gemm_params.reserved of tests and benchmarks: one kernel, or an error where it cannot.
-enum class GemmKernel : int32_t { kAny = 0, kCublasLt = 1, kSkinny = 2, kPlain = 3, kSm90 = 4 };
+enum class GemmKernel : int32_t { kAny = 0, kCublasLt = 1, kSkinny = 2, kPlain = 3, kSm90 = 4, kSm90Deep = 5 };
 
 // x: [m, k], w: [n, k] without gaps, bias: [n] or null, y: [m, n]; row-major, strides in elements of the dtype.
 struct GemmProblem {
@@ -37,6 +37,11 @@ void launch_gemm_skinny(const GemmProblem& problem, int sms, bool overlap, cudaS
 // result does not depend on the other rows.
 bool can_gemm_sm90(const GemmProblem& problem, int capability);
 void launch_gemm_sm90(const GemmProblem& problem, bool overlap, cudaStream_t stream);
+
+// gemm_sm90_deep.cu: the same with few rows, faster for most of such products; other bits.
+constexpr int64_t kSm90DeepRows = 128;
+bool can_gemm_sm90_deep(const GemmProblem& problem, int capability);
+void launch_gemm_sm90_deep(const GemmProblem& problem, bool overlap, cudaStream_t stream);
 
 // gemm_plain.cu: any dtypes, any alignment. A row's result does not depend on the other rows.
 void launch_gemm_plain(const GemmProblem& problem, cudaStream_t stream);

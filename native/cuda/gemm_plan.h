@@ -4,6 +4,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <tuple>
@@ -39,11 +40,14 @@ enum class GemmSums {
   kOfOneBlock,  // each element is summed by one block (or cluster) of the launch, and the algorithm takes any row count
 };
 
+// The device's own kernels for few rows.
+constexpr int kOwnKernels = 3;
+constexpr GemmKernel kOwn[kOwnKernels] = {GemmKernel::kSkinny, GemmKernel::kSm90, GemmKernel::kSm90Deep};
+
 // What vn_gemm_tune has measured: microseconds of a product among small kernels; infinite where a kernel does not take it.
 struct GemmTimes {
-  float cublas;  // the algorithm that is chosen
-  float skinny;
-  float sm90;
+  float cublas;                        // the algorithm that is chosen
+  std::array<float, kOwnKernels> own;  // in the order of kOwn
 };
 
 class GemmPlan {

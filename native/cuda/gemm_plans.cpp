@@ -30,7 +30,7 @@ namespace {
 
 constexpr int kCandidates = 16;
 constexpr int64_t kInvariantRows = 128;  // between a decode batch and a prompt
-constexpr int64_t kDecodeRows = 128;     // the Hopper kernel is made for decode batches
+constexpr int64_t kDecodeRows = 128;     // the Hopper kernels are made for decode batches
 constexpr float kClearlyFaster = 0.98f;  // of the best candidate's time so far; less is noise
 // A whole step shows more of what overlapping its neighbours is worth to a kernel than a trial does.
 constexpr float kOverlapWorth = 0.96f;
@@ -54,8 +54,25 @@ const char* name_of(GemmKernel kernel) {
   switch (kernel) {
     case GemmKernel::kSkinny: return "skinny";
     case GemmKernel::kSm90: return "Hopper";
+    case GemmKernel::kSm90Deep: return "Hopper, deep ring";
     case GemmKernel::kCublasLt: return "cuBLASLt";
     default: return "none";
+  }
+}
+
+bool can_run(GemmKernel kernel, const GemmProblem& problem, const DeviceState& device) {
+  switch (kernel) {
+    case GemmKernel::kSkinny: return can_skinny(problem);
+    case GemmKernel::kSm90: return problem.m <= kDecodeRows && can_gemm_sm90(problem, device.capability);
+    default: return can_gemm_sm90_deep(problem, device.capability);
+  }
+}
+
+void launch_own(GemmKernel kernel, const GemmProblem& problem, const DeviceState& device, cudaStream_t stream) {
+  switch (kernel) {
+    case GemmKernel::kSkinny: return launch_gemm_skinny(problem, device.sms, device.overlaps_kernels, stream);
+    case GemmKernel::kSm90: return launch_gemm_sm90(problem, device.overlaps_kernels, stream);
+    default: return launch_gemm_sm90_deep(problem, device.overlaps_kernels, stream);
   }
 }
 
@@ -63,10 +80,11 @@ void report_tuned(const GemmProblem& problem, const GemmTimes& times, float gues
   char message[256];
   std::snprintf(message, sizeof message,
                 "gemm_tune: [%lld, %lld] x %lld, %s into %s: %s; cuBLASLt's guess %.2f us, its best %.2f us, skinny %.2f us, "
-                "Hopper %.2f us",
+                "Hopper %.2f us, with a deep ring %.2f us",
                 static_cast<long long>(problem.m), static_cast<long long>(problem.k), static_cast<long long>(problem.n),
                 dtype_name(problem.x_dtype), dtype_name(problem.y_dtype), name_of(winner), static_cast<double>(guess),
-                static_cast<double>(times.cublas), static_cast<double>(times.skinny), static_cast<double>(times.sm90));
+                static_cast<double>(times.cublas), static_cast<double>(times.own[0]), static_cast<double>(times.own[1]),
+                static_cast<double>(times.own[2]));
   g_host->log(0, message);
 }
 
@@ -119,9 +137,8 @@ bool GemmPlans::launch(const GemmProblem& problem, void* workspace, cudaStream_t
 
 GemmKernel GemmPlans::fastest(const GemmKey& key, const GemmTimes& times) const {
   const BucketTimes& bucket = buckets_.at(key.m);
-  const bool sm90 = bucket.sm90 < bucket.skinny;
-  if (times.cublas <= kOverlapWorth * (sm90 ? times.sm90 : times.skinny)) return GemmKernel::kCublasLt;
-  return sm90 ? GemmKernel::kSm90 : GemmKernel::kSkinny;
+  const auto own = static_cast<size_t>(std::min_element(bucket.begin(), bucket.end()) - bucket.begin());
+  return times.cublas <= kOverlapWorth * times.own[own] ? GemmKernel::kCublasLt : kOwn[own];
 }
 
 GemmKernel GemmPlans::measured(const GemmProblem& problem) const {
@@ -137,7 +154,7 @@ void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspa
   const std::lock_guard lock(mutex_);
   const GemmKey key = key_of(problem);
   GemmPlan& plan = find(key, problem);
-  GemmTimes times{kNever, kNever, kNever};
+  GemmTimes times{kNever, {kNever, kNever, kNever}};
   std::optional<float> guess;
   for (const cublasLtMatmulAlgo_t& algorithm : plan.algorithms(handle_, problem, GemmSums::kRepeatable, kCandidates)) {
     const float time = trial.microseconds(
@@ -147,24 +164,18 @@ void GemmPlans::tune(const GemmProblem& problem, GemmTrial& trial, void* workspa
     times.cublas = time;
     plan.chosen = algorithm;
   }
-  if (can_skinny(problem)) {
-    times.skinny = trial.microseconds([&](const GemmProblem& p) {
-      launch_gemm_skinny(p, device.sms, device.overlaps_kernels, stream);
-      return true;
-    });
-  }
-  if (problem.m <= kDecodeRows && can_gemm_sm90(problem, device.capability)) {
-    times.sm90 = trial.microseconds([&](const GemmProblem& p) {
-      launch_gemm_sm90(p, device.overlaps_kernels, stream);
+  for (size_t i = 0; i < kOwnKernels; ++i) {
+    if (!can_run(kOwn[i], problem, device)) continue;
+    times.own[i] = trial.microseconds([&](const GemmProblem& p) {
+      launch_own(kOwn[i], p, device, stream);
       return true;
     });
   }
   plan.times = times;
-  BucketTimes bucket;
+  BucketTimes bucket{};
   for (const auto& [other, tuned] : plans_) {
     if (other.m != key.m || !tuned->times) continue;
-    bucket.skinny += std::min(tuned->times->cublas, tuned->times->skinny);
-    bucket.sm90 += std::min(tuned->times->cublas, tuned->times->sm90);
+    for (size_t i = 0; i < kOwnKernels; ++i) bucket[i] += std::min(tuned->times->cublas, tuned->times->own[i]);
   }
   buckets_[key.m] = bucket;
   report_tuned(problem, times, guess.value_or(kNever), fastest(key, times));

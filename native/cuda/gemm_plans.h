@@ -4,6 +4,7 @@
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -32,9 +33,9 @@ class GemmPlans {
   bool launch(const GemmProblem& problem, void* workspace, cudaStream_t stream);
 
   // What serves problems like this best, as far as tune() has measured; kAny where it was not asked. Products of one row bucket
-  // follow each other in a step, and the two kernels of the device's own do not mix: a Hopper block wants a multiprocessor of its own,
-  // and where skinny blocks still run, several crowd onto the others. So it is one of them for a bucket, whichever makes all its
-  // products together faster, beside cuBLASLt where that is fastest.
+  // follow each other in a step, and the device's own kernels do not mix: a Hopper block wants a multiprocessor of its own, and where
+  // blocks of another kernel still run, several crowd onto the others. So it is one of them for a bucket, whichever makes all its
+  // products together fastest, beside cuBLASLt where that is fastest.
   GemmKernel measured(const GemmProblem& problem) const;
 
   // Times cuBLASLt's candidates and the device's own kernels on the trial's problem and remembers what each took.
@@ -42,10 +43,7 @@ class GemmPlans {
 
  private:
   // Microseconds of all tuned products of a row bucket, each by cuBLASLt or the one kernel of the device's own.
-  struct BucketTimes {
-    float skinny = 0;
-    float sm90 = 0;
-  };
+  using BucketTimes = std::array<float, kOwnKernels>;
 
   GemmKey key_of(const GemmProblem& problem) const;
   GemmPlan& find(const GemmKey& key, const GemmProblem& problem);

@@ -11,6 +11,8 @@
 // give a tile to a cluster of blocks: its `parts` divide K, each then adds up a share of the tile out of all parts' shared memory;
 // no workspace, no counters.
 //
+// gemm_sm90_deep.cu balances this otherwise and is faster for most decode batches; this kernel takes any number of rows.
+//
 // The bits of a row of y depend on the row of x, W, K and N alone: parts_of() does not look at M, each part adds its steps
 // of 16 in order, the parts are added in order, and an element of wgmma's result depends on its row and column alone, whatever
 // the shape of the instruction. Deterministic devices build on this; parity_deterministic_gemm_test compares the bits.
@@ -34,6 +36,10 @@ namespace {
 using namespace sm90;
 
 constexpr int kBlocks = 2;  // on a multiprocessor
+constexpr int kTileRows = 2 * kGroupRows;
+// With as many slots as fit.
+template <int kColumns>
+using TileOf = Tile<2, kColumns, kColumns <= 16 ? 6 : kColumns == 32 ? 5 : kColumns <= 64 ? 4 : 3>;
 constexpr int kMaxParts = 8;
 constexpr int kGroup = 4;  // elements of y that a thread stores at a time
 
@@ -48,39 +54,10 @@ constexpr int kLateSteps = 4;
 constexpr int kTileGroups = kTileRows / kGroup;
 constexpr int kSumStride = kTileRows + 4;  // floats from one row of y to the next in shared memory: no bank conflicts
 
-// What one thread of a warpgroup has: of its warp's 16 rows of W two, of each 8 rows of x two.
+// What one thread has of a tile's sums, as multiply_steps() leaves it.
 template <typename T, int kColumns>
 struct Sums {
   float d[kColumns / 2];
-
-  // The block's steps of one tile.
-  __device__ void multiply(Shared<kColumns>& s, Cursor<kSlots<kColumns>>& cursor, int steps) {
-    constexpr int kInFlight = kSlots<kColumns> > 3 ? 1 : 0;  // steps; slots that wait for this are missed where they are few
-    const int group = static_cast<int>(threadIdx.x) / kWarpgroup, lane = static_cast<int>(threadIdx.x) % 32;
-    const auto tile = [](const unsigned char* data) { return wgmma::descriptor(shared_address(data), wgmma::kAtomBytes, 0); };
-    const auto release = [&](int slot) {
-      if (lane == 0) mbarrier_arrive(shared_address(&s.used[slot]));
-    };
-    int last = 0;
-#pragma unroll
-    for (float& sum : d) sum = 0.0f;
-    wgmma::pin(d);
-    for (int i = 0; i < steps; ++i, cursor.advance()) {
-      mbarrier_wait(shared_address(&s.full[cursor.slot]), cursor.full);
-      const uint64_t w = tile(s.w[cursor.slot] + group * kGroupRows * wgmma::kRowBytes), x = tile(s.x[cursor.slot]);
-      wgmma::fence();
-#pragma unroll
-      for (int k = 0; k < kStep / 16; ++k) {
-        wgmma::multiply_rows<T>(d, wgmma::advance(w, 32 * k), wgmma::advance(x, 32 * k), true);
-      }
-      wgmma::commit();
-      wgmma::wait<kInFlight>();
-      if (i >= kInFlight) release(kInFlight == 0 ? cursor.slot : last);
-      last = cursor.slot;
-    }
-    wgmma::wait<0>(d);
-    if (kInFlight > 0) release(last);
-  }
 
   // Calls act(row of x, row of W, sum) for each of the tile's.
   template <typename Act>
@@ -98,7 +75,7 @@ struct Sums {
   }
 
   // Into shared memory as [row of x][row of W], over the ring, from which everything has been read.
-  static_assert(kColumns * kSumStride * 4 <= offsetof(Shared<kColumns>, full));
+  static_assert(kColumns * kSumStride * 4 <= offsetof(Shared<TileOf<kColumns>>, full));
   __device__ void share(float* sums, int rows) const {
     each(rows, [&](int m, int n, float sum) { sums[m * kSumStride + n] = sum; });
   }
@@ -164,13 +141,13 @@ __device__ __forceinline__ void add_group(const float* sums, float (&v)[kGroup])
 // This block's share of the tile's rows of y. Others may end once it has read their sums: it says so before it waits for memory.
 template <int kParts, int kColumns>
 __device__ __forceinline__ void finish(const float* sums, const Params& p, const Place& at, int rows) {
-  constexpr int kRounds = (kColumns * kTileGroups / kParts + kConsumers - 1) / kConsumers;
+  constexpr int kRounds = (kColumns * kTileGroups / kParts + TileOf<kColumns>::kConsumers - 1) / TileOf<kColumns>::kConsumers;
   const int share = rows * kTileGroups / kParts;
   float v[kRounds][kGroup];
   const auto each = [&](auto&& act) {
 #pragma unroll
     for (int round = 0; round < kRounds; ++round) {
-      const int i = round * kConsumers + static_cast<int>(threadIdx.x);
+      const int i = round * TileOf<kColumns>::kConsumers + static_cast<int>(threadIdx.x);
       if (i < share) act(v[round], (at.part * share + i) / kTileGroups, (at.part * share + i) % kTileGroups * kGroup);
     }
   };
@@ -186,48 +163,49 @@ __device__ __forceinline__ void finish(const float* sums, const Params& p, const
 
 // Compiled for sm_90a alone; elsewhere it is empty and never launched.
 template <typename T, int kColumns>
-__global__ void __launch_bounds__(kThreads, kBlocks)
+__global__ void __launch_bounds__(TileOf<kColumns>::kThreads, kBlocks)
     gemm_sm90_kernel(const __grid_constant__ CUtensorMap w_map, const __grid_constant__ CUtensorMap x_map, const Params p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  using Block = TileOf<kColumns>;
   extern __shared__ __align__(wgmma::kAtomBytes) unsigned char raw[];
-  auto& s = *reinterpret_cast<Shared<kColumns>*>(raw);
-  const Place at(p, kColumns);
-  WFetcher<kColumns> w_fetcher(s, w_map, at, p.m <= kColumns);
-  if (threadIdx.x == kWThread) {
+  auto& s = *reinterpret_cast<Shared<Block>*>(raw);
+  const Place at(p, Block{});
+  WFetcher<Block> w_fetcher(s, w_map, at, p.m <= kColumns);
+  if (threadIdx.x == Block::kWThread) {
     w_fetcher.init();
-    w_fetcher.run(kSlots<kColumns>);
+    w_fetcher.run(Block::kSlots);
     if (!kReleasesLate<kColumns>) release_next_kernel();
   }
   __syncthreads();
   const int rows = min(kColumns, p.m - at.first_column);
   const auto sums = reinterpret_cast<float*>(raw);
-  if (threadIdx.x < kConsumers) {
+  if (threadIdx.x < Block::kConsumers) {
     Sums<T, kColumns> mine;
-    Cursor<kSlots<kColumns>> cursor;
+    Cursor<Block::kSlots> cursor;
     for (int tile = 0; tile < at.tiles; ++tile) {
-      mine.multiply(s, cursor, at.steps);
+      multiply_steps<T>(mine.d, s, cursor, at.steps);
       if (p.parts > 1) break;
       await_earlier_kernels();  // who may still read what y held
       mine.store(p, at.first_column, int64_t{at.first_row} + tile * kTileRows, rows);
     }
     if (p.parts > 1) {
-      named_barrier_sync(1, kConsumers);
+      named_barrier_sync(1, Block::kConsumers);
       mine.share(sums, rows);
     }
-  } else if (threadIdx.x == kWThread) {
+  } else if (threadIdx.x == Block::kWThread) {
     if (kReleasesLate<kColumns>) {
       w_fetcher.run(w_fetcher.left - kLateSteps);
       release_next_kernel();
     }
     w_fetcher.run(INT_MAX);
-  } else if (threadIdx.x == kXThread) {
+  } else if (threadIdx.x == Block::kXThread) {
     await_earlier_kernels();
-    fetch_x(s, x_map, at);
+    fetch_x(s, x_map, p, at);
   }
   if (p.parts == 1) return;
   __syncwarp();
   cluster_sync();
-  if (threadIdx.x < kConsumers) {
+  if (threadIdx.x < Block::kConsumers) {
     switch (p.parts) {
       case 2: finish<2, kColumns>(sums, p, at, rows); break;
       case 4: finish<4, kColumns>(sums, p, at, rows); break;
@@ -254,22 +232,25 @@ int parts_of(int64_t n, int64_t k) {
 
 template <typename T, int kColumns>
 void launch(const GemmProblem& p, bool overlap, cudaStream_t stream) {
+  using Block = TileOf<kColumns>;
   const int parts = parts_of(p.n, p.k);
   const int64_t group_bytes = kGroup * dtype_size(p.y_dtype);
   const bool whole_groups = p.n % kGroup == 0 && p.y_stride % kGroup == 0 && reinterpret_cast<uintptr_t>(p.y) % group_bytes == 0;
   // A block takes several tiles where that leaves one for each multiprocessor; rows of x are cut up where those are many.
   const int64_t tiles = tiles_of(p.n), tiles_each = p.m > kColumns ? 1 : (tiles + kMultiprocessors - 1) / kMultiprocessors;
   const Params params{p.bias, p.y, p.y_stride, p.n, static_cast<int>(p.m), static_cast<int>(steps_of(p.k)), parts,
-                          static_cast<int>(tiles), static_cast<int>(tiles_each), p.bias_dtype, p.y_dtype, whole_groups};
+                      static_cast<int>(tiles), static_cast<int>(tiles_each), box_rows<Block>(p.m), p.bias_dtype, p.y_dtype,
+                      whole_groups};
+  constexpr int kSharedBytes = sizeof(Shared<Block>);
   const auto kernel = gemm_sm90_kernel<T, kColumns>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<kColumns>),
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes),
         "gemm: cudaFuncSetAttribute of the Hopper kernel");
   const auto cluster = static_cast<unsigned>(parts);
   const dim3 grid(cluster * static_cast<unsigned>((p.m + kColumns - 1) / kColumns),
                   static_cast<unsigned>((tiles + tiles_each - 1) / tiles_each));
-  launch_overlapped_clusters("gemm: launch of the Hopper kernel", stream, overlap, kernel, grid, cluster, kThreads,
-                             kSharedBytes<kColumns>, map_of(MatrixBoxes{p.w, p.n, p.k, p.k, kTileRows}),
-                             map_of(MatrixBoxes{p.x, p.m, p.k, p.x_stride, kColumns}), params);
+  launch_overlapped_clusters("gemm: launch of the Hopper kernel", stream, overlap, kernel, grid, cluster, Block::kThreads,
+                             kSharedBytes, map_of(MatrixBoxes{p.w, p.n, p.k, p.k, kTileRows}),
+                             map_of(MatrixBoxes{p.x, p.m, p.k, p.x_stride, params.x_rows}), params);
 }
 
 template <typename T>

@@ -104,11 +104,11 @@ struct Kernel {
   bool tuned = false;
 };
 constexpr Kernel kKernels[] = {{"chosen", 0, 4}, {"cublaslt", 1, INT64_MAX}, {"skinny", 2, 16}, {"hopper", 4, INT64_MAX},
-                               {"tuned", 0, INT64_MAX, true}};
+                               {"hopper_deep", 5, 128},  {"tuned", 0, INT64_MAX, true}};
 
 bool g_hopper = false;
 
-bool takes(const Kernel& kernel, int64_t m) { return m <= kernel.max_rows && (kernel.reserved != 4 || g_hopper); }
+bool takes(const Kernel& kernel, int64_t m) { return m <= kernel.max_rows && (kernel.reserved < 4 || g_hopper); }
 
 void tune(vn_gemm_params params, int64_t m) {
   require(vn_gemm_tune_workspace_size(params.weight, params.x.dtype, params.y.dtype, m, &params.workspace_bytes));

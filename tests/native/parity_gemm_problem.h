@@ -19,7 +19,7 @@ using ops_test::params_of;
 using parity::devices;
 using parity::Side;
 
-enum Kernel : int32_t { kChosen = 0, kCublasLt = 1, kSkinny = 2, kPlain = 3, kHopper = 4 };  // vn_gemm_params.reserved
+enum Kernel : int32_t { kChosen = 0, kCublasLt = 1, kSkinny = 2, kPlain = 3, kHopper = 4, kHopperDeep = 5 };  // vn_gemm_params.reserved
 constexpr Side kSides[] = {Side::kCpu, Side::kCuda};
 
 inline std::string name(int32_t dtype) {
@@ -126,11 +126,13 @@ class Problem {
     if (matched && (y_dtype == x_dtype_ || y_dtype == VN_DTYPE_F32)) check(kCublasLt, y_dtype, bias_dtype, y_gap);
     if (takes_skinny()) check(kSkinny, y_dtype, bias_dtype, y_gap);
     if (takes_hopper()) check(kHopper, y_dtype, bias_dtype, y_gap);
+    if (takes_hopper_deep()) check(kHopperDeep, y_dtype, bias_dtype, y_gap);
     if (m_ * n_ * k_ < (int64_t{1} << 28)) check(kPlain, y_dtype, bias_dtype, y_gap);
   }
 
   bool takes_skinny() const { return m_ <= 16 && has_chunks(); }
   bool takes_hopper() const { return on_hopper() && has_chunks(); }
+  bool takes_hopper_deep() const { return takes_hopper() && m_ <= 128; }
   vn_weight*& on(Side side) { return weights_[side == Side::kCuda]; }
   parity::Twin& x() { return x_; }
 

@@ -70,6 +70,7 @@ TEST_F(GemmParity, LargeMatrices) {
         problem.check(kCublasLt, VN_DTYPE_F32, 0);
         if (problem.takes_skinny()) problem.check(kSkinny, dtype, 0);
         if (problem.takes_hopper()) problem.check(kHopper, dtype, 0);
+        if (problem.takes_hopper_deep()) problem.check(kHopperDeep, dtype, 0);
       }
     }
   }
@@ -92,12 +93,60 @@ TEST_F(GemmParity, HopperRowsAndParts) {
   }
 }
 
+// Every width of the Hopper kernel with a deep ring and the row counts around it; tiles of 64 rows of W with K in two parts and whole,
+// and of 128; tiles and steps that are cut off, rows of y that are no whole vectors.
+TEST_F(GemmParity, HopperDeepRowsAndParts) {
+  if (!on_hopper()) GTEST_SKIP() << "the device is no Hopper chip";
+  const struct {
+    int64_t n, k;
+  } matrices[] = {{96, 1024}, {4160, 264}, {4296, 520}, {8456, 712}, {17000, 136}, {130, 8}, {257, 4104}};
+  for (const auto& matrix : matrices) {
+    for (const int64_t m : parity::sizes({1, 8, 9, 31, 32, 33, 63, 64, 65, 72, 100, 127, 128})) {
+      const int32_t dtype = m % 2 == 0 ? VN_DTYPE_F16 : VN_DTYPE_BF16;
+      Problem problem(m, matrix.n, matrix.k, dtype, dtype, m % 3 == 0 ? 8 : 0);
+      problem.check(kHopperDeep, dtype, 0);
+      problem.check(kHopperDeep, dtype, VN_DTYPE_F32, m % 5);
+      problem.check(kHopperDeep, VN_DTYPE_F32, VN_DTYPE_BF16, m % 4);
+    }
+  }
+  Problem more(129, 96, 64, VN_DTYPE_BF16, VN_DTYPE_BF16);
+  parity::Twin y(VN_DTYPE_BF16, {129, 96});
+  auto params = more.common(Side::kCuda);
+  params.reserved = kHopperDeep;
+  params.y = y.tensor(Side::kCuda);
+  EXPECT_EQ(VN_UNSUPPORTED, vn_gemm(devices().cuda_stream, &params));
+}
+
+// Rows of a batch have the bits that they have in any other.
+TEST_F(GemmParity, HopperDeepRowsDoNotDependOnTheirNumber) {
+  if (!on_hopper()) GTEST_SKIP() << "the device is no Hopper chip";
+  constexpr int64_t kM = 128;
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1024, 2048}, {6144, 1024}, {9000, 520}}) {
+    Problem problem(kM, n, k, VN_DTYPE_BF16, VN_DTYPE_BF16);
+    parity::Twin all(VN_DTYPE_F32, {kM, n});
+    auto params = problem.common(Side::kCuda);
+    params.reserved = kHopperDeep;
+    params.y = all.tensor(Side::kCuda);
+    ASSERT_EQ(VN_OK, vn_gemm(devices().cuda_stream, &params)) << vn_last_error();
+    const Array expected = all.download();
+    for (const int64_t rows : {1, 2, 17, 32, 33, 64, 65, 120}) {
+      parity::Twin some(VN_DTYPE_F32, {rows, n});
+      params.x.shape[0] = rows;
+      params.y = some.tensor(Side::kCuda);
+      ASSERT_EQ(VN_OK, vn_gemm(devices().cuda_stream, &params)) << vn_last_error();
+      ASSERT_EQ(VN_OK, vn_stream_synchronize(devices().cuda_stream)) << vn_last_error();
+      EXPECT_EQ(expected.slice(0, rows * n), some.download().slice(0, rows * n)) << rows << " rows, " << n << " x " << k;
+    }
+  }
+}
+
 // A chain of products, each reading what the one ahead wrote and overwriting what it read: kernels that begin early change no bit.
 TEST_F(GemmParity, HopperChainsKeepTheirOrder) {
   if (!on_hopper()) GTEST_SKIP() << "the device is no Hopper chip";
   constexpr int64_t kWidth = 1024;
   constexpr int kLinks = 60;
-  for (const int64_t m : {3, 32, 128, 200}) {
+  for (const auto& [m, kernel] : {std::pair<int64_t, Kernel>{3, kHopper}, {32, kHopper}, {128, kHopper}, {200, kHopper}, {3, kHopperDeep},
+                                  {32, kHopperDeep}, {64, kHopperDeep}, {128, kHopperDeep}}) {
     Problem problem(m, kWidth, kWidth, VN_DTYPE_BF16, VN_DTYPE_BF16);
     ASSERT_EQ(VN_OK, vn_weight_fill(problem.on(Side::kCuda), 4, 0.05f)) << vn_last_error();  // x neither grows nor fades
     parity::Twin a(VN_DTYPE_BF16, {m, kWidth}), b(VN_DTYPE_BF16, {m, kWidth});
@@ -108,7 +157,7 @@ TEST_F(GemmParity, HopperChainsKeepTheirOrder) {
       b.upload();
       for (int i = 0; i < kLinks; ++i) {
         auto params = problem.common(Side::kCuda);
-        params.reserved = kHopper;
+        params.reserved = kernel;
         params.x = (i % 2 == 0 ? a : b).tensor(Side::kCuda);
         params.y = (i % 2 == 0 ? b : a).tensor(Side::kCuda);
         EXPECT_EQ(VN_OK, vn_gemm(devices().cuda_stream, &params)) << vn_last_error();
