@@ -8,7 +8,8 @@ namespace VllmNative.Bench.Serving;
 
 /// <summary>
 /// Beam search inside the engine beside the same search outside of it: a loop in which every beam is a new request for one token a step, with
-/// twice as many log-probabilities as there are beams; with the prefix cache and without it. All generate to the same length.
+/// twice as many log-probabilities as there are beams; with the prefix cache and without it. All generate to the same length. Beside them
+/// what no search can do without: the prompt, and steps of as many rows.
 /// </summary>
 internal sealed class BeamBench
 {
@@ -47,34 +48,64 @@ internal sealed class BeamBench
         return Provenance.Report("beams", context.Engine.Capabilities.Device, command, entries);
     }
 
+    // In turns, so that all are slowed down alike by whatever else the machine does.
     private async Task CompareAsync()
     {
-        // Once for nothing: the longest steps happen for the first time.
-        await SearchAsync(NextPrompt()).ConfigureAwait(false);
-        await LoopAsync(NextPrompt(), RequestScheduling.Default).ConfigureAwait(false);
-        double inside = await MeasureAsync("inside the engine", SearchAsync).ConfigureAwait(false);
-        double cached = await MeasureAsync("as a loop of requests with prefix cache", prompt => LoopAsync(prompt, RequestScheduling.Default)).ConfigureAwait(false);
-        double uncached = await MeasureAsync(
-            "as a loop of requests without prefix cache", prompt => LoopAsync(prompt, new RequestScheduling { SkipReadingPrefixCache = true })).ConfigureAwait(false);
-        _add(BenchEntry.Of($"beam search, inside over loop with prefix cache, {_where}", cached / inside, "x", Better.Higher).AsHeadline());
-        _add(BenchEntry.Of($"beam search, inside over loop without prefix cache, {_where}", uncached / inside, "x", Better.Higher).AsHeadline());
-    }
+        var prompt = new Way("prompt of a beam search", PromptAsync);
+        var rows = new Way("as many completions as a beam search has beams", CompletionsAsync);
+        var inside = new Way("beam search inside the engine", SearchAsync);
+        var cached = new Way("beam search as a loop of requests with prefix cache", prompt => LoopAsync(prompt, RequestScheduling.Default));
+        var uncached = new Way("beam search as a loop of requests without prefix cache", prompt => LoopAsync(prompt, new RequestScheduling { SkipReadingPrefixCache = true }));
+        Way[] ways = [prompt, rows, inside, cached, uncached];
 
-    private async Task<double> MeasureAsync(string how, Func<Prompt, Task> search)
-    {
-        double[] milliseconds = new double[_settings.Searches];
-        for (int i = 0; i < milliseconds.Length; i++)
+        // Once for nothing: the longest steps happen for the first time.
+        foreach (Way way in ways.SkipLast(1))
         {
-            Prompt prompt = NextPrompt();
-            long started = Stopwatch.GetTimestamp();
-            await search(prompt).ConfigureAwait(false);
-            milliseconds[i] = Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+            await way.Run(NextPrompt()).ConfigureAwait(false);
         }
 
-        var times = new Distribution(milliseconds);
-        _add(BenchEntry.Of($"beam search {how}, {_where}", times, "ms", Better.Lower).AsHeadline());
-        return times.Median;
+        for (int search = 0; search < _settings.Searches; search++)
+        {
+            foreach (Way way in ways)
+            {
+                await TimeAsync(way).ConfigureAwait(false);
+            }
+        }
+
+        foreach (Way way in ways)
+        {
+            _add(BenchEntry.Of($"{way.Name}, {_where}", new Distribution(way.Milliseconds), "ms", Better.Lower).AsHeadline());
+        }
+
+        _add(BenchEntry.Of($"beam search, inside over loop with prefix cache, {_where}", cached.Median / inside.Median, "x", Better.Higher).AsHeadline());
+        _add(BenchEntry.Of($"beam search, inside over loop without prefix cache, {_where}", uncached.Median / inside.Median, "x", Better.Higher).AsHeadline());
+
+        // Without the prompt, which all of these compute once. Rows that need not wait for each other are what a search can come near to.
+        foreach (Way way in (Way[])[rows, inside, cached])
+        {
+            _add(BenchEntry.Of($"a step, {way.Name}, {_where}", StepOf(way, prompt), "ms", Better.Lower).AsHeadline());
+        }
+
+        _add(BenchEntry.Of($"a step, beam search, inside over loop with prefix cache, {_where}", StepOf(cached, prompt) / StepOf(inside, prompt), "x", Better.Higher).AsHeadline());
     }
+
+    private double StepOf(Way way, Way prompt) => (way.Median - prompt.Median) / (_settings.OutputTokens - 1);
+
+    private async Task TimeAsync(Way way)
+    {
+        Prompt prompt = NextPrompt();
+        long started = Stopwatch.GetTimestamp();
+        await way.Run(prompt).ConfigureAwait(false);
+        way.Milliseconds.Add(Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+    }
+
+    private Task<RequestOutput> PromptAsync(Prompt prompt) => RunAsync(prompt, SamplingParams.Greedy with { MaxTokens = 1, IgnoreEos = true, Detokenize = false }, RequestScheduling.Default);
+
+    // As many rows, which share the prompt. Drawn from the likeliest token alone, since greedy requests have one completion.
+    private Task<RequestOutput> CompletionsAsync(Prompt prompt) => RunAsync(
+        prompt,
+        new SamplingParams { N = _settings.Width, TopK = 1, MaxTokens = _settings.OutputTokens, IgnoreEos = true, Detokenize = false, OutputKind = OutputKind.FinalOnly },
+        RequestScheduling.Default);
 
     private async Task SearchAsync(Prompt prompt)
     {
@@ -114,4 +145,11 @@ internal sealed class BeamBench
     }
 
     private Prompt NextPrompt() => RandomPrompts.Create(++_prompts, _settings.InputTokens, _context.Config.VocabSize);
+
+    private sealed record Way(string Name, Func<Prompt, Task> Run)
+    {
+        internal List<double> Milliseconds { get; } = [];
+
+        internal double Median => new Distribution(Milliseconds).Median;
+    }
 }

@@ -21,6 +21,10 @@ internal sealed class BeamGroup
     private readonly int[] _looked;
     private readonly double[] _logprobs;
 
+    // By beam: its sequence in the history, and the one that it had before the last choice; -1 = none. Both are held.
+    private int[] _sequences;
+    private int[] _before;
+
     // Live beams by rank: equal continuations are chosen in this order.
     private readonly int[] _ranked;
     private readonly Choice[] _chosen;
@@ -39,7 +43,7 @@ internal sealed class BeamGroup
         Width = parameters.Candidates;
         _beams = new Request[Width];
         _history = new BeamHistory(Width, maxTokens, parameters.SampledLogprobs);
-        _finished = new BeamHypotheses(Width);
+        _finished = new BeamHypotheses(Width, _history);
         _topIds = new int[Width * candidates];
         _top = new float[Width * candidates];
         _looked = new int[Width];
@@ -47,6 +51,10 @@ internal sealed class BeamGroup
         _ranked = new int[Width];
         _chosen = new Choice[Width];
         _sources = new int[Width];
+        (_sequences, _before) = (new int[Width], new int[Width]);
+        Array.Fill(_sequences, Nobody);
+        Array.Fill(_before, Nobody);
+        _sequences[0] = _history.Root;
     }
 
     /// <summary>Most beams.</summary>
@@ -57,6 +65,9 @@ internal sealed class BeamGroup
 
     /// <summary>Tokens that each live beam has.</summary>
     internal int Length { get; private set; }
+
+    /// <summary>Tokens of beams that are kept, those that several share once.</summary>
+    internal int KeptTokens => _history.Count - 1;
 
     /// <summary>Whether rows of the device are kept for its beams.</summary>
     internal bool HoldsRows { get; set; }
@@ -79,9 +90,6 @@ internal sealed class BeamGroup
     /// <summary>Adds a beam, in the order of their numbers; the first one computes the prompt.</summary>
     internal void Add(Request request) => _beams[request.Beam] = request;
 
-    /// <summary>Whether a beam had tokens before the last <see cref="TryAdvance"/>; otherwise it is new, or was not used.</summary>
-    internal bool WasLive(int beam) => _looked[beam] != Nobody;
-
     /// <summary>A beam's step has returned.</summary>
     /// <param name="request">The beam.</param>
     /// <param name="ids">The likeliest tokens, best first.</param>
@@ -92,7 +100,7 @@ internal sealed class BeamGroup
         int at = request.Beam * TopLogprobs;
         ids[..TopLogprobs].CopyTo(_topIds.AsSpan(at));
         logprobs[..TopLogprobs].CopyTo(_top.AsSpan(at));
-        _history.AddTop(Length, request.Beam, ids, logprobs);
+        _history.AddTop(_sequences[request.Beam], ids, logprobs);
         request.AwaitsBeams = true;
         return ++_returned == _count;
     }
@@ -117,10 +125,10 @@ internal sealed class BeamGroup
     {
         if (_sources[beam] != beam)
         {
-            _history.Copy(_beams[beam], WasLive(beam) ? beam : Nobody, _sources[beam], Length - 1);
+            _history.Copy(_beams[beam], _before[beam] == Nobody ? null : _before[beam], _before[_sources[beam]], Length - 1);
         }
 
-        _beams[beam].Append(_history.IdAt(Length - 1, beam));
+        _beams[beam].Append(_history.IdOf(_sequences[beam]));
         _beams[beam].LastTokenOnDevice = false;
         _beams[beam].AwaitsBeams = false;
     }
@@ -166,7 +174,7 @@ internal sealed class BeamGroup
             else if (place < Width)
             {
                 // Who ends a sequence without being among the best would not have gone on either.
-                _finished.Add(new BeamHypothesis(Length + 1, next.Beam, next.Token, ScoreOf(next.Logprob, Length + 1), stops));
+                _finished.Add(new BeamHypothesis(Length + 1, _sequences[next.Beam], next.Token, ScoreOf(next.Logprob, Length + 1), stops));
             }
         }
 
@@ -232,6 +240,7 @@ internal sealed class BeamGroup
     // The first continuation of a beam stays where its K/V lies; others take beams that do not go on.
     private void AssignBeams()
     {
+        LetSequencesGo();
         Array.Fill(_sources, Nobody);
         for (int i = 0; i < _chosenCount; i++)
         {
@@ -249,11 +258,23 @@ internal sealed class BeamGroup
                 (_ranked[i], _sources[free]) = (free, _chosen[i].Beam);
             }
 
-            _history.Add(Length - 1, _ranked[i], _chosen[i].Beam, _chosen[i].Token);
+            _sequences[_ranked[i]] = _history.Add(_before[_chosen[i].Beam], _chosen[i].Token);
             _logprobs[_ranked[i]] = _chosen[i].Logprob;
         }
 
         _count = _chosenCount;
+    }
+
+    // Those before the present ones are kept until now, since beams that go on from others look at where the two differ.
+    private void LetSequencesGo()
+    {
+        foreach (int sequence in _before)
+        {
+            _history.Release(sequence);
+        }
+
+        (_sequences, _before) = (_before, _sequences);
+        Array.Fill(_sequences, Nobody);
     }
 
     private readonly record struct Choice(int Beam, BeamToken Token, double Logprob);

@@ -1,69 +1,142 @@
 namespace VllmNative.Requests;
 
 /// <summary>
-/// Every token that a beam search chose, each with the beam that it continued. Beams share their beginnings here, so that one that goes on from
-/// another copies nothing but what the two differ in.
+/// The tokens that a beam search chose, as a tree: beams share their beginnings, so that one that goes on from another copies nothing but what the
+/// two differ in. What no holder reaches any more is used again, so that memory grows with what beams differ in and not with their number.
 /// </summary>
-/// <param name="width">Beams.</param>
-/// <param name="maxTokens">Most tokens of a beam.</param>
-/// <param name="logprobs">Log-probabilities to keep of each position, beside the chosen token's.</param>
-internal sealed class BeamHistory(int width, int maxTokens, int logprobs)
+internal sealed class BeamHistory
 {
-    // [tokens, beams]
-    private readonly int[] _parents = new int[maxTokens * width];
-    private readonly BeamToken[] _tokens = new BeamToken[maxTokens * width];
-    private readonly int[] _topIds = new int[maxTokens * width * logprobs];
-    private readonly float[] _top = new float[maxTokens * width * logprobs];
+    private const int None = -1;
 
-    internal void Add(int position, int beam, int parent, BeamToken token) =>
-        (_parents[(position * width) + beam], _tokens[(position * width) + beam]) = (parent, token);
+    private readonly int _logprobs;
+    private Node[] _nodes;
+    private int[] _topIds;
+    private float[] _top;
+    private int _used;
+    private int _firstFree = None;
 
-    internal int IdAt(int position, int beam) => _tokens[(position * width) + beam].Id;
-
-    /// <summary>Keeps what the model said of a position, given a beam.</summary>
-    internal void AddTop(int position, int beam, ReadOnlySpan<int> ids, ReadOnlySpan<float> top)
+    /// <param name="width">Beams.</param>
+    /// <param name="maxTokens">Most tokens of a beam.</param>
+    /// <param name="logprobs">Log-probabilities to keep of each position, beside the chosen token's.</param>
+    internal BeamHistory(int width, int maxTokens, int logprobs)
     {
-        int at = ((position * width) + beam) * logprobs;
-        ids[..logprobs].CopyTo(_topIds.AsSpan(at));
-        top[..logprobs].CopyTo(_top.AsSpan(at));
+        _logprobs = logprobs;
+        // Enough for beams that differ in their last tokens; others make it grow.
+        int nodes = maxTokens + (4 * width);
+        _nodes = new Node[nodes];
+        _topIds = new int[nodes * logprobs];
+        _top = new float[nodes * logprobs];
+        Root = Add(None, default);
     }
 
-    /// <summary>Makes a request's tokens those of a beam.</summary>
-    /// <param name="request">The request.</param>
-    /// <param name="like">A beam whose tokens it has; -1 = none.</param>
-    /// <param name="from">The beam.</param>
-    /// <param name="length">Tokens of each.</param>
-    internal void Copy(Request request, int like, int from, int length)
+    /// <summary>The sequence without tokens; held from the beginning.</summary>
+    internal int Root { get; }
+
+    /// <summary>Sequences that are kept, each with its last token and the sequence that this continues.</summary>
+    internal int Count { get; private set; }
+
+    /// <summary>Continues a sequence by a token; the new one is held.</summary>
+    internal int Add(int sequence, BeamToken token)
     {
-        for (int i = length - 1; i >= 0 && like != from; i--)
+        if (sequence != None)
         {
-            int row = i * width;
-            request.Rewrite(i, _tokens[row + from].Id);
-            like = like < 0 ? like : _parents[row + like];
-            from = _parents[row + from];
+            Hold(sequence);
+        }
+
+        int added = Take();
+        _nodes[added] = new Node { Parent = sequence, Holders = 1, Token = token };
+        return added;
+    }
+
+    /// <summary>Keeps a sequence until it has been released once more.</summary>
+    internal void Hold(int sequence) => _nodes[sequence].Holders++;
+
+    /// <summary>Gives a sequence up, and those before it that nobody else reaches.</summary>
+    internal void Release(int sequence)
+    {
+        while (sequence != None && --_nodes[sequence].Holders == 0)
+        {
+            int parent = _nodes[sequence].Parent;
+            (_nodes[sequence].Parent, _firstFree) = (_firstFree, sequence);
+            Count--;
+            sequence = parent;
+        }
+    }
+
+    /// <summary>The last token of a sequence.</summary>
+    internal int IdOf(int sequence) => _nodes[sequence].Token.Id;
+
+    /// <summary>Keeps what the model said of the token behind a sequence.</summary>
+    internal void AddTop(int sequence, ReadOnlySpan<int> ids, ReadOnlySpan<float> top)
+    {
+        ids[.._logprobs].CopyTo(_topIds.AsSpan(sequence * _logprobs));
+        top[.._logprobs].CopyTo(_top.AsSpan(sequence * _logprobs));
+    }
+
+    /// <summary>Makes a request's tokens those of a sequence.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="like">A sequence whose tokens it has, as long; null = none.</param>
+    /// <param name="from">The sequence.</param>
+    /// <param name="length">Its tokens.</param>
+    internal void Copy(Request request, int? like, int from, int length)
+    {
+        int same = like ?? None;
+        for (int i = length - 1; i >= 0 && same != from; i--)
+        {
+            request.Rewrite(i, _nodes[from].Token.Id);
+            same = same == None ? None : _nodes[same].Parent;
+            from = _nodes[from].Parent;
         }
 
         request.Rewind(length);
     }
 
-    /// <summary>Posts the tokens of a sequence, with their log-probabilities.</summary>
-    internal void Post(in BeamHypothesis sequence, Mailbox mailbox)
+    /// <summary>Posts the tokens of an ended sequence, with their log-probabilities.</summary>
+    internal void Post(in BeamHypothesis ended, Mailbox mailbox)
     {
-        // The beam that each token continued.
-        int[] beams = new int[sequence.Length];
-        beams[^1] = sequence.Beam;
-        for (int i = sequence.Length - 2; i >= 0; i--)
+        // What each token continued.
+        int[] before = new int[ended.Length];
+        before[^1] = ended.Sequence;
+        for (int i = before.Length - 1; i > 0; i--)
         {
-            beams[i] = _parents[(i * width) + beams[i + 1]];
+            before[i - 1] = _nodes[before[i]].Parent;
         }
 
-        for (int i = 0; i < sequence.Length; i++)
+        for (int i = 0; i < before.Length; i++)
         {
-            BeamToken token = i == sequence.Length - 1 ? sequence.Last : _tokens[(i * width) + beams[i + 1]];
-            int at = ((i * width) + beams[i]) * logprobs;
-            mailbox.Logprobs!.Write(i, token.Logprob, token.Rank, _topIds.AsSpan(at, logprobs), _top.AsSpan(at, logprobs), []);
+            BeamToken token = i == before.Length - 1 ? ended.Last : _nodes[before[i + 1]].Token;
+            int at = before[i] * _logprobs;
+            mailbox.Logprobs!.Write(i, token.Logprob, token.Rank, _topIds.AsSpan(at, _logprobs), _top.AsSpan(at, _logprobs), []);
             mailbox.Post(token.Id);
         }
+    }
+
+    private int Take()
+    {
+        Count++;
+        if (_firstFree != None)
+        {
+            int free = _firstFree;
+            _firstFree = _nodes[free].Parent;
+            return free;
+        }
+
+        if (_used == _nodes.Length)
+        {
+            Array.Resize(ref _nodes, _used * 2);
+            Array.Resize(ref _topIds, _used * 2 * _logprobs);
+            Array.Resize(ref _top, _used * 2 * _logprobs);
+        }
+
+        return _used++;
+    }
+
+    // Of a free one the parent is the next free one.
+    private struct Node
+    {
+        internal int Parent;
+        internal int Holders;
+        internal BeamToken Token;
     }
 }
 
@@ -72,8 +145,8 @@ internal readonly record struct BeamToken(int Id, float Logprob, int Rank);
 
 /// <summary>A sequence that has ended.</summary>
 /// <param name="Length">Tokens, the last included.</param>
-/// <param name="Beam">The beam that the last token continues.</param>
+/// <param name="Sequence">What the last token continues.</param>
 /// <param name="Last">The last token.</param>
 /// <param name="Score">Cumulative log-probability by length.</param>
 /// <param name="Stopped">Whether the last token ended it; otherwise it has the greatest length.</param>
-internal readonly record struct BeamHypothesis(int Length, int Beam, BeamToken Last, double Score, bool Stopped);
+internal readonly record struct BeamHypothesis(int Length, int Sequence, BeamToken Last, double Score, bool Stopped);

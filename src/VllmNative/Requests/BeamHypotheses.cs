@@ -1,7 +1,7 @@
 namespace VllmNative.Requests;
 
-/// <summary>The best sequences of a beam search that have ended, best first; of equals the earlier one.</summary>
-internal sealed class BeamHypotheses(int width)
+/// <summary>The best sequences of a beam search that have ended, best first; of equals the earlier one. What they continue is held in the history.</summary>
+internal sealed class BeamHypotheses(int width, BeamHistory history)
 {
     private readonly BeamHypothesis[] _best = new BeamHypothesis[width];
 
@@ -14,19 +14,25 @@ internal sealed class BeamHypotheses(int width)
     /// <summary>The score that a sequence must beat to get in.</summary>
     internal double Worst => Full ? _best[^1].Score : double.NegativeInfinity;
 
-    internal void Add(in BeamHypothesis sequence)
+    internal void Add(in BeamHypothesis ended)
     {
-        if (Full && sequence.Score <= Worst)
+        if (Full && ended.Score <= Worst)
         {
             return;
         }
 
-        int at = Full ? width - 1 : Count++;
-        for (; at > 0 && _best[at - 1].Score < sequence.Score; at--)
+        history.Hold(ended.Sequence);
+        if (Full)
+        {
+            history.Release(_best[--Count].Sequence);
+        }
+
+        int at = Count++;
+        for (; at > 0 && _best[at - 1].Score < ended.Score; at--)
         {
             _best[at] = _best[at - 1];
         }
 
-        _best[at] = sequence;
+        _best[at] = ended;
     }
 }

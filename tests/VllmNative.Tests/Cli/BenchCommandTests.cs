@@ -52,12 +52,22 @@ public sealed class BenchCommandTests : IDisposable
         const string where = "qwen3, width 3, 20 + 6 tokens";
         Assert.Equal(
             [
-                $"beam search inside the engine, {where}", $"beam search as a loop of requests with prefix cache, {where}", $"beam search as a loop of requests without prefix cache, {where}",
+                $"prompt of a beam search, {where}", $"as many completions as a beam search has beams, {where}", $"beam search inside the engine, {where}",
+                $"beam search as a loop of requests with prefix cache, {where}", $"beam search as a loop of requests without prefix cache, {where}",
                 $"beam search, inside over loop with prefix cache, {where}", $"beam search, inside over loop without prefix cache, {where}",
+                $"a step, as many completions as a beam search has beams, {where}", $"a step, beam search inside the engine, {where}",
+                $"a step, beam search as a loop of requests with prefix cache, {where}", $"a step, beam search, inside over loop with prefix cache, {where}",
             ],
             report.Entries.Select(entry => entry.Name));
-        Assert.Equal(report.Entries[1].Value / report.Entries[0].Value, report.Entries[3].Value, 0.01);
-        Assert.Equal(report.Entries[2].Value / report.Entries[0].Value, report.Entries[4].Value, 0.01);
+        double[] values = [.. report.Entries.Select(entry => entry.Value)];
+        Assert.Equal(values[3] / values[2], values[5], 0.01);
+        Assert.Equal(values[4] / values[2], values[6], 0.01);
+        for (int way = 1; way <= 3; way++)
+        {
+            Assert.Equal((values[way] - values[0]) / 5, values[6 + way], 0.05);
+        }
+
+        Assert.Equal(values[9] / values[8], values[10], 0.05 * Math.Abs(values[10]));
         Assert.Contains("--beam-width", CliProcess.Run("bench", "beams", "--model-config", Tiny, "--beam-width", "11").Error, StringComparison.Ordinal);
     }
 

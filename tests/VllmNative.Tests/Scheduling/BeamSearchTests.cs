@@ -104,6 +104,30 @@ public sealed class BeamSearchTests
     }
 
     [Fact]
+    public void Tokens_that_no_beam_reaches_any_more_are_forgotten()
+    {
+        using var harness = new SchedulerHarness(numBlocks: 400, blockSize: 4, maxSeqs: 6);
+        int[] prompt = [BeamReference.Marker + 1, 4, 2];
+        BeamGroup group = Add(harness, prompt, new BeamReference.Search(Beams with { N = 6 }, 200, [], 8));
+        HashSet<string> before = [""];
+        harness.Step();
+        while (group.Length < 199)
+        {
+            HashSet<string> reached = [.. Enumerable.Range(0, 6).Where(beam => group.Sources[beam] >= 0).SelectMany(beam => BeginningsOf(group.Beams[beam], prompt.Length))];
+            // Besides those of the step before, from which beams have just gone on; the sequence without tokens is none.
+            Assert.Equal(reached.Union(before).Count() - 1, group.KeptTokens);
+            before = reached;
+            harness.Step();
+        }
+
+        Assert.InRange(group.KeptTokens, 200, 6 * 100);
+        harness.Drain();
+
+        static IEnumerable<string> BeginningsOf(Request beam, int from) =>
+            Enumerable.Range(from, beam.Length - from + 1).Select(end => string.Join(',', beam.Tokens.Span[from..end].ToArray()));
+    }
+
+    [Fact]
     public void Who_goes_on_alone_is_not_copied()
     {
         using var harness = new SchedulerHarness(numBlocks: 64, blockSize: 16, maxSeqs: 1);
