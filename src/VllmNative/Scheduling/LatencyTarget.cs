@@ -4,8 +4,8 @@ namespace VllmNative.Scheduling;
 
 /// <summary>
 /// How much prefill a step may hold so that the requests that decode in it see their next token within the target inter-token
-/// latency. The model says what fits; feedback says how far below the target to plan, so that fewer than one step in a hundred
-/// misses it. No clock: times are passed in. Allocates nothing.
+/// latency. The model says what fits, and how far it was off lately says how far below the target to plan, so that fewer than one
+/// step in a hundred misses it. No clock: times are passed in. Allocates nothing.
 /// </summary>
 internal sealed class LatencyTarget
 {
@@ -15,30 +15,26 @@ internal sealed class LatencyTarget
     /// <summary>Most prefill tokens beside decodes while the model is not ready.</summary>
     internal const int ColdPrefillTokens = 128;
 
-    // While the model learns, its errors are largest.
-    private const double FirstFactor = 0.85;
-    private const double LeastFactor = 0.5;
+    // Steps whose errors are remembered, of which one may have been larger than what is planned for: the next one is with a
+    // chance of 2 in 321. Until so many were seen, errors as large as this are planned for.
+    private const int Window = 320;
+    private const double FirstError = 1.25;
+
+    // A step that something else held up says nothing about the model.
+    private const double MostError = 2;
     private const double MostFactor = 0.98;
-
-    // A miss lowers the factor as much as about a hundred and fifty steps within the target raise it, and none raises it while
-    // misses are frequent: that settles at about one miss in two hundred.
-    private const double MissStep = 0.97;
-    private const double HitStep = 1.0002;
-    private const double GoalMissRate = 0.005;
-    private const double MissRateDecay = 0.005;
-
-    // Steps predicted to take less than this part of what was allowed say nothing about whether that was too much.
-    private const double FullStep = 0.9;
 
     private readonly double _targetSeconds;
     private readonly StepTimeModel _model;
+    private readonly double[] _errors = new double[Window]; // what steps took over what was predicted, the oldest replaced first
+    private int _oldest;
 
     // Times are not linear far from what was seen: a small chunk can hide behind the reading of the weights. So chunks grow by
     // doubling, each size measured before the next is used.
     private int _trustedTokens = ColdPrefillTokens;
 
     /// <param name="targetSeconds">The inter-token latency that decodes should see, in seconds.</param>
-    /// <param name="model">Observed by the caller, before this is.</param>
+    /// <param name="model">Observed by the caller, after this is.</param>
     /// <exception cref="VllmException">The target is not finite or not above 0.</exception>
     internal LatencyTarget(double targetSeconds, StepTimeModel model)
     {
@@ -49,13 +45,11 @@ internal sealed class LatencyTarget
 
         _targetSeconds = targetSeconds;
         _model = model;
+        Array.Fill(_errors, FirstError);
     }
 
     /// <summary>The part of the target that steps are planned for.</summary>
-    internal double Factor { get; private set; } = FirstFactor;
-
-    /// <summary>Share of misses among recent steps that were filled to the bound.</summary>
-    internal double MissRate { get; private set; }
+    internal double Factor { get; private set; } = 1 / FirstError;
 
     /// <summary>
     /// Tokens that the next prefill may compute in this step: all that it wants when nothing decodes, otherwise what the target
@@ -90,21 +84,22 @@ internal sealed class LatencyTarget
             return;
         }
 
-        bool miss = seconds > _targetSeconds;
-        if (!miss && _model.Predict(load) < FullStep * Bound)
+        _errors[_oldest] = Math.Min(seconds / _model.Predict(load), MostError);
+        _oldest = (_oldest + 1) % Window;
+        Factor = Math.Min(MostFactor, 1 / SecondLargestError());
+    }
+
+    private double SecondLargestError()
+    {
+        double largest = 0;
+        double second = 0;
+        foreach (double error in _errors)
         {
-            return;
+            second = Math.Max(second, Math.Min(error, largest));
+            largest = Math.Max(largest, error);
         }
 
-        MissRate += ((miss ? 1 : 0) - MissRate) * MissRateDecay;
-        if (miss)
-        {
-            Factor = Math.Max(LeastFactor, Factor * MissStep);
-        }
-        else if (MissRate < GoalMissRate)
-        {
-            Factor = Math.Min(MostFactor, Factor * HitStep);
-        }
+        return second;
     }
 
     private double Bound => _targetSeconds * Factor;

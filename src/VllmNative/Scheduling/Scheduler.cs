@@ -237,8 +237,9 @@ internal sealed class Scheduler
         if (_model is not null)
         {
             StepLoad load = StepLoad.Of(plan);
-            _model.Observe(load, seconds);
+            // What the model knew when it predicted counts.
             _latency?.Observe(load, seconds);
+            _model.Observe(load, seconds);
         }
     }
 
