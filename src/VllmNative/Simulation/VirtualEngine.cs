@@ -60,7 +60,8 @@ internal sealed class VirtualEngine
     /// <exception cref="VllmException">A request does not fit, or the run is too large.</exception>
     internal RunOutcome Run()
     {
-        while (_requests.Count < _toServe)
+        // Steps of requests that were ended from outside come back after them.
+        while (_requests.Count < _toServe || _inFlight.Count > 0)
         {
             _now = _device.NextAction(_now);
             TakeNews();
