@@ -9,6 +9,9 @@ internal interface IVirtualDevice
     /// <summary>Whether it cannot say what further steps take.</summary>
     bool Lost { get; }
 
+    /// <summary>Whether the engine has been told to stop: it hands over no further steps.</summary>
+    bool Stopped { get; }
+
     /// <summary>When a request comes to the engine's queue.</summary>
     double ComesAt(RecordedRequest request);
 

@@ -18,6 +18,8 @@ internal sealed class PredictedDevice(StepTimes times, long blockBytes, double b
 
     public bool Lost => false;
 
+    public bool Stopped => false;
+
     public double ComesAt(RecordedRequest request) => request.Arrived;
 
     public double NextAction(double now) => now;

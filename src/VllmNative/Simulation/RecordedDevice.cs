@@ -17,13 +17,16 @@ internal sealed class RecordedDevice(RecordedTrace trace) : IVirtualDevice
 
     public bool Lost { get; private set; }
 
+    public bool Stopped => _submitted == trace.Steps.Count;
+
     public double ComesAt(RecordedRequest request) => request.Queued;
 
     public double NextAction(double now) => RecordedAction() is < double.PositiveInfinity and var next ? Math.Max(now, next) : now;
 
     public double Submit(StepPlan plan, double now)
     {
-        if (_submitted == trace.Steps.Count || trace.Steps[_submitted] is var step && (step.Submitted != now || step.Failed || step.Load != StepLoad.Of(plan)))
+        RecordedStep step = trace.Steps[_submitted];
+        if (step.Submitted != now || step.Failed || step.Load != StepLoad.Of(plan))
         {
             Lost = true;
             return now;

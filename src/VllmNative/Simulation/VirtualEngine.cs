@@ -163,7 +163,7 @@ internal sealed class VirtualEngine
     private bool TrySubmit()
     {
         _held.Release();
-        if (_inFlight.Count == _setup.StepsInFlight || !_scheduler.HasWork)
+        if (_inFlight.Count == _setup.StepsInFlight || _device.Stopped || !_scheduler.HasWork)
         {
             return false;
         }
