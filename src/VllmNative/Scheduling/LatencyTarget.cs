@@ -12,7 +12,7 @@ internal sealed class LatencyTarget
     /// <summary>Prefill tokens that a step gets in any case, so that prompts always progress, even when decodes alone miss the target.</summary>
     internal const int MinPrefillTokens = 16;
 
-    /// <summary>Most prefill tokens beside decodes while the model is not ready.</summary>
+    /// <summary>Most prefill tokens beside decodes while the model is not ready; every other step gets a quarter, so that it learns what a token costs.</summary>
     internal const int ColdPrefillTokens = 128;
 
     // Steps whose errors are remembered, of which one may have been larger than what is planned for: the next one is with a
@@ -28,6 +28,7 @@ internal sealed class LatencyTarget
     private readonly StepTimeModel _model;
     private readonly double[] _errors = new double[Window]; // what steps took over what was predicted, the oldest replaced first
     private int _oldest;
+    private long _observed;
 
     // Times are not linear far from what was seen: a small chunk can hide behind the reading of the weights. So chunks grow by
     // doubling, each size measured before the next is used.
@@ -68,7 +69,8 @@ internal sealed class LatencyTarget
 
         bool ready = _model.Ready;
         int least = Math.Clamp(MinPrefillTokens - planned.PrefillTokens, 0, wanted);
-        int most = Math.Clamp((ready ? _trustedTokens : ColdPrefillTokens) - planned.PrefillTokens, least, wanted);
+        int bound = ready ? _trustedTokens : _observed % 2 == 0 ? ColdPrefillTokens : ColdPrefillTokens / 4;
+        int most = Math.Clamp(bound - planned.PrefillTokens, least, wanted);
         int tokens = ready ? LargestWithinBound(planned, computed, least, most) : most;
         return tokens < Math.Min(MinPrefillTokens, wanted) ? least : tokens;
     }
@@ -76,6 +78,7 @@ internal sealed class LatencyTarget
     /// <summary>A step returned after <paramref name="seconds"/>; the factor follows.</summary>
     internal void Observe(in StepLoad load, double seconds)
     {
+        _observed++;
         _trustedTokens = Math.Max(_trustedTokens, 2 * load.PrefillTokens);
 
         // Less prefill was not possible, or the model did not decide how much.

@@ -26,7 +26,7 @@ internal sealed class StepTimeModel
     // A step that took longer than this many times its prediction was disturbed by something else; shorter ones likewise.
     private const double MostDeviation = 2;
 
-    private const int LeastDecodeSteps = 16;
+    private const int LeastDecodeSteps = 24;
     private const int LeastPrefillSteps = 8;
 
     // Sums over past steps of x x^T (lower triangle) and x y, where x are the features over the measured time, so that y is 1:
@@ -39,6 +39,7 @@ internal sealed class StepTimeModel
     private readonly double[] _power = new double[Features];
     private readonly bool _given;
     private long _prefillSteps;
+    private long _decodeSteps;
 
     internal StepTimeModel()
     {
@@ -60,8 +61,11 @@ internal sealed class StepTimeModel
     /// <summary>Steps that it learned from.</summary>
     internal long Observations { get; private set; }
 
-    /// <summary>Whether it has seen enough steps with and without prefill, or was given coefficients, for predictions to be used.</summary>
-    internal bool Ready => _given || (_prefillSteps >= LeastPrefillSteps && Observations - _prefillSteps >= LeastDecodeSteps);
+    /// <summary>
+    /// Whether it has seen enough steps with prefill and enough with decodes, or was given coefficients, for predictions to be used. One
+    /// step may count as both: prefill may never pause.
+    /// </summary>
+    internal bool Ready => _given || (_prefillSteps >= LeastPrefillSteps && _decodeSteps >= LeastDecodeSteps);
 
     /// <summary>A copy of what it knows now.</summary>
     internal StepTimeCoefficients Coefficients =>
@@ -103,6 +107,7 @@ internal sealed class StepTimeModel
         NonNegativeLeastSquares.Solve(_information, _moment, _coefficients);
         Observations++;
         _prefillSteps += load.PrefillTokens > 0 ? 1 : 0;
+        _decodeSteps += load.DecodeRows > 0 ? 1 : 0;
     }
 
     private void Accumulate(FeatureVector x)

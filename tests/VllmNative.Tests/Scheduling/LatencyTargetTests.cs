@@ -75,9 +75,15 @@ public sealed class LatencyTargetTests
         Assert.Equal(28, target.PrefillTokens(Decodes.With(100, 100), 0, 8192));
         for (int step = 0; step < 16; step++)
         {
-            Assert.Equal(128, target.PrefillTokens(Decodes, 0, 8192));
+            int cold = step % 2 == 0 ? 128 : 32;
+            Assert.Equal(cold, target.PrefillTokens(Decodes, 0, 8192));
+            Observe(step < 12 ? Decodes.With(cold, cold) : Decodes);
+        }
+
+        for (int step = 0; step < 8; step++)
+        {
+            Assert.InRange(target.PrefillTokens(Decodes, 0, 8192), 32, 128);
             Observe(Decodes);
-            Observe(Decodes.With(128, 128));
         }
 
         List<int> chunks = [];
@@ -149,6 +155,13 @@ public sealed class LatencyTargetTests
     {
         var device = new SyntheticDevice(seed, noise);
         AssertKept(Simulation.Run(device, targetSeconds, noise, steps: 4000));
+    }
+
+    [Fact]
+    public void So_they_do_where_prompts_never_pause()
+    {
+        var device = new SyntheticDevice(6);
+        AssertKept(Simulation.Run(device, Target, 0.05, steps: 4000, quiet: 0));
     }
 
     [Theory]
@@ -230,7 +243,8 @@ public sealed class LatencyTargetTests
         /// <param name="Oracle">Tokens/s of one that knows law and noise, and plans each step to miss the target once in a hundred times.</param>
         internal readonly record struct Result(double Target, double P99, double Misses, double Throughput, double Oracle);
 
-        internal static Result Run(SyntheticDevice device, double targetSeconds, double noise, int steps)
+        // quiet: steps until the first prompt comes.
+        internal static Result Run(SyntheticDevice device, double targetSeconds, double noise, int steps, int quiet = 50)
         {
             var model = new StepTimeModel();
             var target = new LatencyTarget(targetSeconds, model);
@@ -241,8 +255,7 @@ public sealed class LatencyTargetTests
             for (int step = 0; step < steps; step++)
             {
                 StepLoad decodes = DecodesAt(step);
-                // The first prompts have not come yet.
-                int chunk = step < 50 ? 0 : target.PrefillTokens(decodes, computed, Math.Min(Prompt - computed, Budget));
+                int chunk = step < quiet ? 0 : target.PrefillTokens(decodes, computed, Math.Min(Prompt - computed, Budget));
                 StepLoad load = chunk == 0 ? decodes : decodes.With(chunk, computed + chunk);
                 computed = (computed + chunk) % Prompt;
                 tokens += chunk;

@@ -184,6 +184,15 @@ public sealed class StepTimeModelTests
         }
 
         Assert.False(prefillOnly.Ready);
+
+        var mixedOnly = new StepTimeModel();
+        for (int step = 0; step < 24; step++)
+        {
+            Assert.False(mixedOnly.Ready);
+            mixedOnly.Observe(mixed, 0.02);
+        }
+
+        Assert.True(mixedOnly.Ready);
     }
 
     [Theory]
