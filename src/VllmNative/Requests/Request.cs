@@ -207,7 +207,12 @@ internal sealed class Request
     internal void FinishReading(FinishReason reason, int? stopTokenId, string? error)
     {
         Mailbox.Finish(reason, stopTokenId, error);
-        foreach (Request beam in Beams is null ? [] : Beams.Beams)
+        if (Beams is null)
+        {
+            return;
+        }
+
+        foreach (Request beam in Beams.Beams)
         {
             beam.Mailbox.Finish(reason, stopTokenId, error);
         }

@@ -172,9 +172,12 @@ internal sealed class Scheduler
     {
         plan.Clear();
         _admission.ChooseYielding();
+        int running = _running.Count;
         _budget.Begin(_running);
         bool pressed = !_continuation.TrySchedule(plan);
         _continuation.PreemptYielding(plan);
+        // Who has lost its place samples nothing: another one may.
+        _budget.TakeLogits(_running.Count - running);
         // A pool that just overflowed takes nobody in, unless nobody is left.
         if (!pressed || _running.Count == 0 || IsStuck(plan))
         {

@@ -52,7 +52,7 @@ internal sealed class StepBudget(SchedulerLimits limits, LatencyTarget? latency)
         return tokens > 1 && latency is not null ? latency.PrefillTokens(_planned, computed, tokens) : tokens;
     }
 
-    /// <summary>The step computes so many rows of logits more than <see cref="Begin"/> knew of.</summary>
+    /// <summary>The step computes so many rows of logits more, or fewer where below 0, than <see cref="Begin"/> knew of.</summary>
     internal void TakeLogits(int rows) => _logits -= rows;
 
     /// <summary>The step computes these.</summary>

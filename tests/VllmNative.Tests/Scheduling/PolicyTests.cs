@@ -46,6 +46,20 @@ public sealed class PolicyTests
     }
 
     [Fact]
+    public void The_place_of_an_interrupted_request_is_taken_in_the_same_step()
+    {
+        using var harness = new SchedulerHarness(maxSeqs: 2, maxLogits: 2, setup: new SchedulerSetup { Policy = new PriorityPolicy() });
+        Request[] running = [Add(harness, 0, maxTokens: 30), Add(harness, 5, maxTokens: 30)];
+        harness.Turn();
+        Request urgent = Add(harness, -1, maxTokens: 2);
+        harness.Submit();
+        Assert.Equal([urgent], harness.Admitted);
+        Assert.Equal(1, running[1].Preemptions);
+        harness.Collect();
+        harness.Drain();
+    }
+
+    [Fact]
     public void A_request_is_interrupted_a_bounded_number_of_times()
     {
         using var harness = new SchedulerHarness(maxSeqs: 1, setup: new SchedulerSetup { Policy = new PriorityPolicy() });

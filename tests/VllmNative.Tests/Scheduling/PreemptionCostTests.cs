@@ -52,7 +52,7 @@ public sealed class PreemptionCostTests
         var learning = new StepTimeModel();
         var cost = new PreemptionCost(learning, new SwapBandwidth(1e12), 2048);
         StepLoad decode = default(StepLoad).With(1, 100);
-        for (int step = 0; step < 16; step++)
+        for (int step = 0; step < 12; step++)
         {
             Assert.False(cost.ShouldSwap(4096, 0, 4096, hostHasRoom: true));
             learning.Observe(decode, 0.01);
