@@ -117,26 +117,31 @@ TEST_F(GemmParity, HopperDeepRowsAndParts) {
   EXPECT_EQ(VN_UNSUPPORTED, vn_gemm(devices().cuda_stream, &params));
 }
 
+// That the first rows of a product have the bits that they have in one of m rows.
+void expect_rows_independent(Kernel kernel, int64_t m, int64_t n, int64_t k, std::initializer_list<int64_t> counts) {
+  Problem problem(m, n, k, VN_DTYPE_BF16, VN_DTYPE_BF16);
+  parity::Twin all(VN_DTYPE_F32, {m, n});
+  auto params = problem.common(Side::kCuda);
+  params.reserved = kernel;
+  params.y = all.tensor(Side::kCuda);
+  ASSERT_EQ(VN_OK, vn_gemm(devices().cuda_stream, &params)) << vn_last_error();
+  ASSERT_EQ(VN_OK, vn_stream_synchronize(devices().cuda_stream)) << vn_last_error();
+  const Array expected = all.download();
+  for (const int64_t rows : counts) {
+    parity::Twin some(VN_DTYPE_F32, {rows, n});
+    params.x.shape[0] = rows;
+    params.y = some.tensor(Side::kCuda);
+    ASSERT_EQ(VN_OK, vn_gemm(devices().cuda_stream, &params)) << vn_last_error();
+    ASSERT_EQ(VN_OK, vn_stream_synchronize(devices().cuda_stream)) << vn_last_error();
+    EXPECT_EQ(expected.slice(0, rows * n), some.download().slice(0, rows * n)) << rows << " rows, " << n << " x " << k;
+  }
+}
+
 // Rows of a batch have the bits that they have in any other.
 TEST_F(GemmParity, HopperDeepRowsDoNotDependOnTheirNumber) {
   if (!on_hopper()) GTEST_SKIP() << "the device is no Hopper chip";
-  constexpr int64_t kM = 128;
   for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1024, 2048}, {6144, 1024}, {9000, 520}}) {
-    Problem problem(kM, n, k, VN_DTYPE_BF16, VN_DTYPE_BF16);
-    parity::Twin all(VN_DTYPE_F32, {kM, n});
-    auto params = problem.common(Side::kCuda);
-    params.reserved = kHopperDeep;
-    params.y = all.tensor(Side::kCuda);
-    ASSERT_EQ(VN_OK, vn_gemm(devices().cuda_stream, &params)) << vn_last_error();
-    const Array expected = all.download();
-    for (const int64_t rows : {1, 2, 17, 32, 33, 64, 65, 120}) {
-      parity::Twin some(VN_DTYPE_F32, {rows, n});
-      params.x.shape[0] = rows;
-      params.y = some.tensor(Side::kCuda);
-      ASSERT_EQ(VN_OK, vn_gemm(devices().cuda_stream, &params)) << vn_last_error();
-      ASSERT_EQ(VN_OK, vn_stream_synchronize(devices().cuda_stream)) << vn_last_error();
-      EXPECT_EQ(expected.slice(0, rows * n), some.download().slice(0, rows * n)) << rows << " rows, " << n << " x " << k;
-    }
+    expect_rows_independent(kHopperDeep, 128, n, k, {1, 2, 17, 32, 33, 64, 65, 120});
   }
 }
 
@@ -261,24 +266,8 @@ TEST_F(GemmParity, SameBitsEveryTime) {
 
 // The skinny kernel adds in an order of K alone: one row and sixteen have the same bits.
 TEST_F(GemmParity, SkinnyRowsDoNotDependOnTheirNumber) {
-  constexpr int64_t kM = 16;
   for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1024, 2048}, {40, 1000}, {4096, 1024}}) {
-    Problem problem(kM, n, k, VN_DTYPE_BF16, VN_DTYPE_BF16);
-    parity::Twin all(VN_DTYPE_F32, {kM, n});
-    auto params = problem.common(Side::kCuda);
-    params.reserved = kSkinny;
-    params.y = all.tensor(Side::kCuda);
-    ASSERT_EQ(VN_OK, vn_gemm(devices().cuda_stream, &params)) << vn_last_error();
-    ASSERT_EQ(VN_OK, vn_stream_synchronize(devices().cuda_stream)) << vn_last_error();
-    const Array expected = all.download();
-    for (const int64_t rows : {1, 2, 3, 8, 9}) {
-      parity::Twin some(VN_DTYPE_F32, {rows, n});
-      params.x.shape[0] = rows;
-      params.y = some.tensor(Side::kCuda);
-      ASSERT_EQ(VN_OK, vn_gemm(devices().cuda_stream, &params)) << vn_last_error();
-      ASSERT_EQ(VN_OK, vn_stream_synchronize(devices().cuda_stream)) << vn_last_error();
-      EXPECT_EQ(expected.slice(0, rows * n), some.download().slice(0, rows * n)) << rows << " rows, " << n << " x " << k;
-    }
+    expect_rows_independent(kSkinny, 16, n, k, {1, 2, 3, 8, 9});
   }
 }
 

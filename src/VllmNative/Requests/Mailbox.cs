@@ -42,7 +42,7 @@ internal sealed class Mailbox
 
     /// <summary>Ends the request; the first end counts. Tokens are posted before it.</summary>
     internal void Finish(FinishReason reason, int? stopTokenId, string? error, double? score = null) =>
-        Interlocked.CompareExchange(ref _state, new MailboxState(reason, stopTokenId, error) { Score = score }, MailboxState.Open);
+        Interlocked.CompareExchange(ref _state, MailboxState.Of(reason, stopTokenId, error, score), MailboxState.Open);
 
     /// <summary>Wakes the reader; pump thread.</summary>
     internal void Wake() => _signal.Set();
@@ -63,9 +63,15 @@ internal sealed class Mailbox
 /// <summary>How a request stood when its mailbox was drained.</summary>
 internal sealed record MailboxState(FinishReason Finish, int? StopTokenId, string? Error)
 {
+    // Ends about which there is no more to say, one for each reason: many requests may end in one step.
+    private static readonly MailboxState[] Plain = [.. Enum.GetValues<FinishReason>().Order().Select(reason => new MailboxState(reason, null, null))];
+
     /// <summary>Of a sequence that a beam search has found.</summary>
     internal double? Score { get; init; }
 
     /// <summary>It goes on.</summary>
-    internal static MailboxState Open { get; } = new(FinishReason.None, null, null);
+    internal static MailboxState Open { get; } = Plain[(int)FinishReason.None];
+
+    internal static MailboxState Of(FinishReason finish, int? stopTokenId, string? error, double? score) =>
+        stopTokenId is null && error is null && score is null ? Plain[(int)finish] : new(finish, stopTokenId, error) { Score = score };
 }

@@ -28,7 +28,8 @@ public sealed class BeamSearchTests
             for (int i = 0; i < expected.Length; i++)
             {
                 CompletionOutput output = found.Outputs[i];
-                Assert.Equal(expected[i].Score, output.Score!.Value, 1e-5);
+                // A GPU's products may depend on the batch in their last bits.
+                Assert.Equal(expected[i].Score, output.Score!.Value, TestDevice.Kind == DeviceKind.Cpu ? 1e-6 : 1e-5);
                 Assert.Equal(output.Score!.Value, output.CumulativeLogprob!.Value / Math.Pow(output.TokenIds.Count, parameters.LengthPenalty), 1e-9);
                 Assert.Equal(i, output.Index);
                 bool stops = parameters.StopTokenIds.Contains(output.TokenIds[^1]);

@@ -16,9 +16,7 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
 {
     private const int Rows = 64;
     private const int Steps = 1000;
-
-    // A request that ends leaves an object in its mailbox.
-    private const int MaxBytesOfRequest = 64;
+    private const int MaxBytesOfChange = 1024;
 
     // Short prompts, 8 tokens in a block: each row takes a new block every eighth step.
     private const int BlockSize = 8;
@@ -46,12 +44,11 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
     }
 
     // Counted is each iteration of the engine's loop that took or awaited a message (a request, a cancellation), admitted or
-    // ended a request, and each device step that starts a request; the bytes are all that the thread allocated in that iteration. All
-    // rows may begin or end in one.
+    // ended a request, and each device step that starts a request; the bytes are all that the thread allocated in that iteration, and the largest counts, not the mean.
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task StepsThatAdmitOrFinish_StayUnder64BytesOfEachRequest(bool recorded)
+    public async Task StepsThatAdmitOrFinish_StayUnderOneKibibyte(bool recorded)
     {
         using Loops loops = Start(recorded);
         await loops.GenerateAsync(4 * Rows, i => 2 + (i % 23));
@@ -63,8 +60,8 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
         output.WriteLine($"engine thread: {engine}, mean {engine.Mean:F0}; device thread: {device}, mean {device.Mean:F0}");
         Assert.True(engine.Iterations >= 37, $"only {engine.Iterations} iterations admitted or finished a request");
         Assert.True(device.Iterations >= 20, $"only {device.Iterations} steps started a request");
-        Assert.True(engine.Largest <= MaxBytesOfRequest * Rows && engine.Bytes <= MaxBytesOfRequest * 8 * Rows, $"the engine thread allocated: {engine}");
-        Assert.True(device.Largest <= MaxBytesOfRequest * Rows && device.Bytes <= MaxBytesOfRequest * 8 * Rows, $"the device thread allocated: {device}");
+        Assert.True(engine.Largest < MaxBytesOfChange, $"the engine thread allocated: {engine}");
+        Assert.True(device.Largest < MaxBytesOfChange, $"the device thread allocated: {device}");
     }
 
     private static Loops Start(bool recorded)
