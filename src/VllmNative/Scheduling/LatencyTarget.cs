@@ -16,18 +16,21 @@ internal sealed class LatencyTarget
     internal const int ColdPrefillTokens = 128;
 
     // Steps whose errors are remembered, of which one may have been larger than what is planned for: the next one is with a
-    // chance of 2 in 321. Until so many were seen, errors as large as this are planned for.
+    // chance of 2 in 321. While fewer were seen, errors of up to this are planned for, less with every step.
     private const int Window = 320;
     private const double FirstError = 1.25;
 
-    // A step that something else held up says nothing about the model.
+    // A step that something else held up says nothing about the model. If it missed the target for that alone, less prefill would not
+    // have helped: it is the one that may be larger, and others like it ask for no margin.
     private const double MostError = 2;
+    private const double Unavoidable = double.PositiveInfinity;
     private const double MostFactor = 0.98;
 
     private readonly double _targetSeconds;
     private readonly StepTimeModel _model;
-    private readonly double[] _errors = new double[Window]; // what steps took over what was predicted, the oldest replaced first
+    private readonly double[] _errors = new double[Window]; // what steps took over what was predicted, the oldest replaced first; or Unavoidable
     private int _oldest;
+    private int _remembered;
     private long _observed;
 
     // Times are not linear far from what was seen: a small chunk can hide behind the reading of the weights. So chunks grow by
@@ -46,7 +49,6 @@ internal sealed class LatencyTarget
 
         _targetSeconds = targetSeconds;
         _model = model;
-        Array.Fill(_errors, FirstError);
     }
 
     /// <summary>The part of the target that steps are planned for.</summary>
@@ -81,28 +83,39 @@ internal sealed class LatencyTarget
         _observed++;
         _trustedTokens = Math.Max(_trustedTokens, 2 * load.PrefillTokens);
 
-        // Less prefill was not possible, or the model did not decide how much.
-        if (load.DecodeRows == 0 || load.PrefillTokens <= MinPrefillTokens || !_model.Ready)
+        // Steps of the fewest tokens count as well: else a small factor, which leaves no others, would stay for ever.
+        if (load.DecodeRows == 0 || load.PrefillTokens == 0 || !_model.Ready)
         {
             return;
         }
 
-        _errors[_oldest] = Math.Min(seconds / _model.Predict(load), MostError);
+        double predicted = _model.Predict(load);
+        double avoidable = predicted - _model.Predict(load.DecodesAlone);
+        _errors[_oldest] = seconds > _targetSeconds + avoidable ? Unavoidable : Math.Min(seconds / predicted, MostError);
         _oldest = (_oldest + 1) % Window;
-        Factor = Math.Min(MostFactor, 1 / SecondLargestError());
+        _remembered = Math.Min(_remembered + 1, Window);
+        double first = FirstError - ((FirstError - 1) * _remembered / Window);
+        Factor = Math.Min(MostFactor, 1 / Math.Max(first, ErrorToPlanFor()));
     }
 
-    private double SecondLargestError()
+    private double ErrorToPlanFor()
     {
         double largest = 0;
         double second = 0;
+        bool missed = false;
         foreach (double error in _errors)
         {
+            if (error == Unavoidable)
+            {
+                missed = true;
+                continue;
+            }
+
             second = Math.Max(second, Math.Min(error, largest));
             largest = Math.Max(largest, error);
         }
 
-        return second;
+        return missed ? largest : second;
     }
 
     private double Bound => _targetSeconds * Factor;

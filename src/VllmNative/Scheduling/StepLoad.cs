@@ -21,6 +21,9 @@ internal readonly record struct StepLoad(int Rows, int DecodeRows, int PrefillTo
         return load;
     }
 
+    /// <summary>The load without its prefill.</summary>
+    internal StepLoad DecodesAlone => this with { Rows = DecodeRows, PrefillTokens = 0, AttentionTokens = 0 };
+
     /// <summary>The load with one more row.</summary>
     /// <param name="queryLength">Tokens that the row computes, at least 1.</param>
     /// <param name="sequenceLength">Its tokens in the KV cache after the step.</param>

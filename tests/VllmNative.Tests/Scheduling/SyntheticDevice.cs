@@ -10,13 +10,19 @@ internal sealed class SyntheticDevice(int seed, double noise = 0.05)
     /// <summary>6 ms a step, 24 us a prefill token, 1 ns a KV token.</summary>
     internal Func<StepLoad, double> Law { get; set; } = static load => 0.006 + (24e-6 * load.PrefillTokens) + (1e-9 * load.KvTokens);
 
+    /// <summary>The part of its steps that take <see cref="HeldUpSeconds"/> longer, whatever they compute.</summary>
+    internal double HeldUp { get; init; }
+
+    internal double HeldUpSeconds { get; init; }
+
     internal Random Random => _random;
 
-    /// <summary>What the step took: the law times a normal deviate around 1.</summary>
+    /// <summary>What the step took: the law times a normal deviate around 1, and now and then what held it up.</summary>
     internal double Run(in StepLoad load)
     {
         double deviate = Math.Sqrt(-2 * Math.Log(1 - _random.NextDouble())) * Math.Cos(2 * Math.PI * _random.NextDouble());
-        return Law(load) * Math.Max(0.2, 1 + (noise * deviate));
+        double heldUp = HeldUp > 0 && _random.NextDouble() < HeldUp ? HeldUpSeconds : 0;
+        return (Law(load) * Math.Max(0.2, 1 + (noise * deviate))) + heldUp;
     }
 
     /// <summary>Decodes of many lengths, and beside half of them a chunk of a prompt.</summary>
