@@ -5,36 +5,36 @@ using VllmNative.Steps;
 namespace VllmNative.Scheduling;
 
 /// <summary>
-/// Plans the next tokens of the requests that run, in their order, as far as budget and blocks last; those of the last rank lose their blocks to
-/// those before them. What waits is <see cref="Admission"/>'s.
+/// Plans the next tokens of the requests that run, in their order, as far as budget and blocks last; what happens when blocks are short is
+/// <see cref="BlockShortage"/>'s, what waits <see cref="Admission"/>'s.
 /// </summary>
 internal sealed class Continuation
 {
     private readonly KvCacheManager _cache;
     private readonly RunningRequests _running;
-    private readonly SwapSpace? _swap;
     private readonly StepBudget _budget;
     private readonly Preemption _preemption;
+    private readonly BlockShortage _shortage;
     private readonly int _mostStaleEntries;
 
     internal Continuation(SchedulerLimits limits, KvCacheManager cache, RunningRequests running, SwapSpace? swap, StepBudget budget, Preemption preemption)
     {
         _cache = cache;
         _running = running;
-        _swap = swap;
         _budget = budget;
         _preemption = preemption;
+        _shortage = new BlockShortage(cache, running, swap, preemption);
         // What rows may need besides: the tokens' blocks, and a copied or begun one for each.
         _mostStaleEntries = limits.MaxTableUpdates - (limits.MaxNumBatchedTokens / cache.BlockSize) - (2 * limits.MaxNumSeqs);
     }
 
     /// <summary>Adds the rows of a step.</summary>
-    /// <returns>False when the pool overflowed.</returns>
+    /// <returns>False when the pool was short of blocks.</returns>
     internal bool TrySchedule(StepPlan plan)
     {
-        bool preempted = false;
         int stale = 0;
-        for (int i = 0; i < _running.Count && !_budget.IsSpent; i++)
+        _shortage.BeginStep();
+        for (int i = 0; i < _shortage.Schedulable && !_budget.IsSpent; i++)
         {
             Request request = _running[i];
             int tokens = request.Retracted || request.Yields || request.AwaitsToken ? 0 : _budget.ChunkOf(request, request.Scheduled);
@@ -49,10 +49,9 @@ internal sealed class Continuation
                 break;
             }
 
-            if (!TryMakeRoom(request, request.Scheduled + tokens, plan, ref preempted))
+            if (!_shortage.TryGrow(request, request.Scheduled + tokens, plan))
             {
-                // Nobody behind it is computed either, so that the last ones' steps return and their blocks can be taken.
-                return false;
+                continue;
             }
 
             // Last, since only a plan with rows is certain to be submitted.
@@ -62,7 +61,7 @@ internal sealed class Continuation
             _cache.Register(request);
         }
 
-        return !preempted;
+        return !_shortage.Any;
     }
 
     /// <summary>Interrupts those that make way for requests of higher rank.</summary>
@@ -88,45 +87,6 @@ internal sealed class Continuation
         }
 
         _preemption.Preempt(_running.Last, plan);
-        return true;
-    }
-
-    // Takes blocks from the running requests of the last rank until the request has its own; false when it was preempted itself, or
-    // when the blocks come free only later.
-    private bool TryMakeRoom(Request request, int tokens, StepPlan plan, ref bool preempted)
-    {
-        while (!_cache.TryGrow(request, tokens, plan))
-        {
-            if (_swap is not null && _swap.ComingFree >= _cache.BlocksFor(tokens) - request.BlockCount + 1)
-            {
-                return false;
-            }
-
-            // A copy of this step reads its sources: they must not be handed out with the same step.
-            if (plan.BlockCopies.Count > 0)
-            {
-                return false;
-            }
-
-            if (_preemption.TryReclaim())
-            {
-                continue;
-            }
-
-            Request victim = _running.Last;
-            if (victim.StepsInFlight > 0)
-            {
-                return false;
-            }
-
-            preempted = true;
-            _preemption.Preempt(victim, plan);
-            if (victim == request)
-            {
-                return false;
-            }
-        }
-
         return true;
     }
 }
