@@ -152,8 +152,12 @@ internal sealed class Admission
         return fit;
     }
 
+    // Blocks that stay free when a request begins: half a block for each that runs, its next tokens on average. Without them a prompt
+    // that just fits would be computed only to be preempted a few steps later. Static rows have their blocks already.
+    private int Reserve => _static is null ? _running.Count / 2 : 0;
+
     // Blocks that the request needs beyond those that are free.
-    private int BlocksMissing(Request request) => _cache.BlocksFor(request.Length) - request.BlockCount - _cache.Pool.Free;
+    private int BlocksMissing(Request request) => _cache.BlocksFor(request.Length) - request.BlockCount - _cache.Pool.Free + Reserve;
 
     // Everybody in front of the one that was just admitted; true when that was the last time for one of them.
     private bool NoteOvertaken()
@@ -180,7 +184,7 @@ internal sealed class Admission
 
         if (request.HostBlockCount > 0 && request.BlockCount == 0)
         {
-            _swap!.TrySwapIn(request, plan);
+            _swap!.TrySwapIn(request, plan, Reserve);
             return false;
         }
 
@@ -199,7 +203,9 @@ internal sealed class Admission
 
         // The whole sequence must fit now, so that chunks of many prompts do not starve each other; so must a copy of a shared block.
         int needed = _cache.BlocksFor(request.Length) - request.BlockCount - hits.Length + (_cache.WritesShared(request) ? 1 : 0);
-        if (needed > _cache.Pool.Free - Unowned(hits) || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
+        // Who holds blocks already would only keep them from others while it waits.
+        int reserve = request.BlockCount == 0 ? Reserve : 0;
+        if (needed > _cache.Pool.Free - Unowned(hits) - reserve || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
         {
             return false;
         }

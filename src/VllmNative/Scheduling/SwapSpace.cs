@@ -62,11 +62,14 @@ internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockT
     }
 
     /// <summary>Takes device blocks for a request that is swapped out, and copies its K/V back; false when the pool cannot.</summary>
-    internal bool TrySwapIn(Request request, StepPlan plan)
+    /// <param name="request">The request.</param>
+    /// <param name="plan">Gets the copies.</param>
+    /// <param name="reserve">Blocks that stay free.</param>
+    internal bool TrySwapIn(Request request, StepPlan plan, int reserve)
     {
         int count = request.HostBlockCount;
         // What it computes next needs room too, or it would be swapped out again at once.
-        if (Math.Max(count, cache.BlocksFor(request.Length)) > cache.Pool.Free)
+        if (Math.Max(count, cache.BlocksFor(request.Length)) > cache.Pool.Free - reserve)
         {
             return false;
         }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using VllmNative.Diagnostics;
 using VllmNative.Recording;
 using VllmNative.Scheduling;
@@ -6,19 +7,22 @@ namespace VllmNative.Simulation;
 
 /// <summary>
 /// How long steps take, as the steps of a trace did: a <see cref="StepTimeModel"/> that has learned from them says what is usual, and how
-/// far they lay from that is dealt out like cards, from a deck that was shuffled once. So the mean is right, and so are the slow ones.
+/// far they lay from that is dealt out like cards, from a deck that was shuffled once: one of steps without prefill, and one for each doubling
+/// of prefill tokens, since no law is quite linear. So the mean is right, and so are the slow ones.
 /// </summary>
 internal sealed class StepTimes
 {
     private const int Passes = 2;
     private const int Seed = 1;
 
+    private const int SizeClasses = 32;
+
     // What a step took beyond this many times what is usual had nothing to do with its size: a compiler or another process was at work.
     private const double MostRatio = 3;
 
     private readonly StepTimeModel _model = new();
     private readonly Deviation[] _decodes;
-    private readonly Deviation[] _prefills;
+    private readonly Deviation[][] _prefills; // by the logarithm of prefill tokens; where there was no such step, the nearest one's
 
     /// <exception cref="VllmException">The trace has no step to learn from.</exception>
     internal StepTimes(RecordedTrace trace)
@@ -42,7 +46,8 @@ internal sealed class StepTimes
         }
 
         _decodes = DeviationsOf(shuffled.Where(step => step.Load.PrefillTokens == 0));
-        _prefills = DeviationsOf(shuffled.Where(step => step.Load.PrefillTokens > 0));
+        ILookup<int, RecordedStep> prefills = shuffled.Where(step => step.Load.PrefillTokens > 0).ToLookup(step => SizeClassOf(step.Load));
+        _prefills = [.. Enumerable.Range(0, SizeClasses).Select(size => DeviationsOf(prefills.MinBy(steps => Math.Abs(steps.Key - size)) ?? Enumerable.Empty<RecordedStep>()))];
         HostSeconds = HostSecondsOf(steps);
         SwapBytesPerSecond = SwapRateOf(trace);
     }
@@ -62,10 +67,12 @@ internal sealed class StepTimes
             return 0;
         }
 
-        Deviation[] deck = load.PrefillTokens > 0 ? _prefills : _decodes;
+        Deviation[] deck = load.PrefillTokens > 0 ? _prefills[SizeClassOf(load)] : _decodes;
         Deviation drawn = deck.Length == 0 ? new Deviation(1, 0) : deck[number % deck.Length];
         return (_model.Predict(load) * drawn.Ratio) + drawn.Stall;
     }
+
+    private static int SizeClassOf(in StepLoad load) => BitOperations.Log2((uint)load.PrefillTokens);
 
     private Deviation[] DeviationsOf(IEnumerable<RecordedStep> steps) =>
         [.. steps.Select(step => (step.Seconds, Usual: _model.Predict(step.Load)))

@@ -51,8 +51,9 @@ public sealed class BatchInvarianceTests(ITestOutputHelper output) : IDisposable
         };
         options = way switch
         {
-            "recompute" => options with { NumBlocksOverride = 40, PreemptionMode = PreemptionMode.Recompute },
-            "swap" => options with { NumBlocksOverride = 40, PreemptionMode = PreemptionMode.Swap, SwapSpace = 0.02 },
+            // Smaller blocks: outputs are short, and what is kept free for them lasts for half a block each.
+            "recompute" => options with { NumBlocksOverride = 22, BlockSize = 8, PreemptionMode = PreemptionMode.Recompute },
+            "swap" => options with { NumBlocksOverride = 22, BlockSize = 8, PreemptionMode = PreemptionMode.Swap, SwapSpace = 0.02 },
             _ => options,
         };
         using (var engine = AsyncLlmEngine.Create(options))

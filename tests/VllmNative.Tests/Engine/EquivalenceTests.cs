@@ -37,8 +37,8 @@ public sealed class EquivalenceTests
             "block 32" => options with { BlockSize = 32 },
             "block 1" => options with { BlockSize = 1, NumBlocksOverride = 3001 },
             "2 threads" => options with { Threads = 2 },
-            "pressure" => options with { NumBlocksOverride = 13 },
-            _ => options with { NumBlocksOverride = 13, MaxNumBatchedTokens = 24, MaxNumSeqs = 12, LongPrefillTokenThreshold = 5 },
+            "pressure" => options with { BlockSize = 8, NumBlocksOverride = 15 },
+            _ => options with { BlockSize = 8, NumBlocksOverride = 15, MaxNumBatchedTokens = 24, MaxNumSeqs = 12, LongPrefillTokenThreshold = 5 },
         };
         string[] expected = Alone.GetOrAdd((model, dtype), _ => new Lazy<string[]>(() => ComputeAlone(OptionsOf(model, dtype)))).Value;
         using var engine = AsyncLlmEngine.Create(options);

@@ -16,12 +16,12 @@ public sealed class UsageTests
     {
         // It finds its own blocks again, which is no hit of its prompt.
         using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { NumBlocksOverride = 13, PreemptionMode = PreemptionMode.Recompute });
-        RequestOutput[] outputs = await engine.RunAllAsync(Enumerable.Range(0, Count).Select(i => (TestEngines.Prompt(i, 20 + i), Plain)));
+        RequestOutput[] outputs = await engine.RunAllAsync(Enumerable.Range(0, Count).Select(i => (TestEngines.Prompt(i, 20 + i), Plain with { MaxTokens = 60 })));
         Assert.True(engine.Memory.Preemptions >= 10 && engine.Memory.PrefixCacheHits == 0, $"{engine.Memory.Preemptions} preemptions, {engine.Memory.PrefixCacheHits} hits");
         for (int i = 0; i < Count; i++)
         {
-            Assert.Equal(new TokenUsage(20 + i, 24, 0), outputs[i].Usage);
-            Assert.Equal(44 + i, outputs[i].Usage.TotalTokens);
+            Assert.Equal(new TokenUsage(20 + i, 60, 0), outputs[i].Usage);
+            Assert.Equal(80 + i, outputs[i].Usage.TotalTokens);
             RequestTimings t = outputs[i].Timings;
             Assert.True(0 < t.Arrived && t.Arrived <= t.Queued && t.Queued <= t.Scheduled && t.Scheduled < t.FirstToken && t.FirstToken < t.LastToken, $"request {i}: {t}");
         }
