@@ -52,8 +52,8 @@ public sealed class BatchInvarianceTests(ITestOutputHelper output) : IDisposable
         options = way switch
         {
             // Smaller blocks: outputs are short, and what is kept free for them lasts for half a block each.
-            "recompute" => options with { NumBlocksOverride = 22, BlockSize = 8, PreemptionMode = PreemptionMode.Recompute },
-            "swap" => options with { NumBlocksOverride = 22, BlockSize = 8, PreemptionMode = PreemptionMode.Swap, SwapSpace = 0.02 },
+            "recompute" => options with { NumBlocksOverride = 88, BlockSize = 2, PreemptionMode = PreemptionMode.Recompute },
+            "swap" => options with { NumBlocksOverride = 88, BlockSize = 2, PreemptionMode = PreemptionMode.Swap, SwapSpace = 0.02 },
             _ => options,
         };
         using (var engine = AsyncLlmEngine.Create(options))

@@ -142,7 +142,7 @@ public sealed class CacheEquivalenceTests : IDisposable
     private EngineOptions OptionsOf(string way)
     {
         EngineOptions options = TestEngines.Tiny with { Deterministic = true };
-        EngineOptions pressed = options with { NumBlocksOverride = 20, PreemptionMode = PreemptionMode.Recompute };
+        EngineOptions pressed = options with { BlockSize = 4, NumBlocksOverride = 60, PreemptionMode = PreemptionMode.Recompute };
         // The pool holds less than the first round leaves.
         EngineOptions tiered = options with { NumBlocksOverride = 41, MaxNumSeqs = 4, MaxNumBatchedTokens = 128, KvOffloadSpace = 0.02 };
         return way switch

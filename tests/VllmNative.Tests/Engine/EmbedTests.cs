@@ -54,7 +54,7 @@ public sealed class EmbedTests
     [InlineData(1, 64, 513)]
     [InlineData(7, 64, 513)]
     [InlineData(64, 64, 513)]
-    [InlineData(0, 3, 16)]
+    [InlineData(0, 6, 12)]
     [InlineData(5, 4, 12)]
     public async Task Chunks_neighbours_and_pressure_do_not_show(int threshold, int maxSeqs, int blocks)
     {
