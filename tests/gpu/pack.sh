@@ -62,6 +62,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 rm -rf .gpu
 mkdir -p .gpu "$scratch/native" "$scratch/managed"
+git describe --always --dirty >.gpu/commit
 pack_native "$scratch/native"
 pack "$scratch/native" native.tar.xz
 if [ -n "$with_dotnet" ]; then

@@ -295,9 +295,11 @@ if [ $((passed + failed)) -eq 0 ]; then
   echo "there is a GPU here, and everything was skipped"
   failed=1
 fi
+# What was packed counts, wherever it runs.
+commit=$(cat "$prebuilt/commit" 2>/dev/null || git describe --always --dirty 2>/dev/null)
 {
   printf '{"part":"%s","gpu":"%s","driver":"%s","commit":"%s","date":"%s","passed":%d,"failed":%d,"skipped":%d,"programs":[\n' \
-    "$part" "$gpu" "$driver" "$(git rev-parse --short HEAD 2>/dev/null)" "$(date -u +%F)" "$passed" "$failed" "$skipped"
+    "$part" "$gpu" "$driver" "$commit" "$(date -u +%F)" "$passed" "$failed" "$skipped"
   (IFS=$'\n' && echo "${entries[*]}") | sed '$!s/$/,/'
   echo ']}'
 } >"$results/$part.json"
