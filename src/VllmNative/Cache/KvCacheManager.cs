@@ -94,6 +94,18 @@ internal sealed class KvCacheManager
         && request.Scheduled / BlockSize < request.BlockCount
         && _pool.ReferencesOf(request.Blocks[request.Scheduled / BlockSize]) > 1;
 
+    /// <summary>Blocks that would come free if the request gave its own back.</summary>
+    internal int CountUnshared(Request request)
+    {
+        int count = 0;
+        for (int i = 0; i < request.BlockCount; i++)
+        {
+            count += _pool.ReferencesOf(request.Blocks[i]) == 1 ? 1 : 0;
+        }
+
+        return count;
+    }
+
     /// <summary>Tells the device which blocks the request has, when it gets a row.</summary>
     internal static void WriteTable(Request request, StepPlan plan)
     {

@@ -28,6 +28,7 @@ internal sealed class Admission
     private readonly StaticBatch? _static;
     private readonly int[] _matched;
     private readonly List<Request> _passed = [];
+    private int _promised; // blocks that running requests have still to take for the tokens that they have
 
     internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget, PlanList<StepEvent> events)
     {
@@ -84,6 +85,12 @@ internal sealed class Admission
     /// <param name="admitted">Receives them.</param>
     internal void Admit(StepPlan plan, List<Request> admitted)
     {
+        _promised = 0;
+        for (int i = 0; _waiting.Count > 0 && i < _running.Count; i++)
+        {
+            _promised += BlocksToTake(_running[i]);
+        }
+
         // While one that has begun lacks room, nobody else takes it.
         if (!TryAdmitBeams(plan, admitted))
         {
@@ -152,12 +159,21 @@ internal sealed class Admission
         return fit;
     }
 
-    // Blocks that stay free when a request begins: half a block for each that runs, its next tokens on average. Without them a prompt
-    // that just fits would be computed only to be preempted a few steps later. Static rows have their blocks already.
-    private int Reserve => _static is null ? _running.Count / 2 : 0;
+    // Blocks that stay free when a request begins: those that prompts which run have still to take, and half a block for each that
+    // runs, its next tokens on average. Without them a prompt that just fits would be computed only to be preempted a few steps later.
+    private int ReserveFor(Request request)
+    {
+        // Who holds blocks, or for whom other beams wait, would only keep blocks from others meanwhile; who may interrupt one that runs
+        // takes its blocks when they are needed; static rows have theirs already.
+        bool begins = request.BlockCount == 0 && request.Beams is not { HoldsRows: true };
+        bool interrupts = _policy.Preempts && _running.Count > 0 && WaitingQueue.Before(request, _running.Last);
+        return begins && !interrupts && _static is null ? _promised + (_running.Count / 2) : 0;
+    }
+
+    private int BlocksToTake(Request request) => Math.Max(_cache.BlocksFor(request.Length) - request.BlockCount, 0);
 
     // Blocks that the request needs beyond those that are free.
-    private int BlocksMissing(Request request) => _cache.BlocksFor(request.Length) - request.BlockCount - _cache.Pool.Free + Reserve;
+    private int BlocksMissing(Request request) => _cache.BlocksFor(request.Length) - request.BlockCount - _cache.Pool.Free;
 
     // Everybody in front of the one that was just admitted; true when that was the last time for one of them.
     private bool NoteOvertaken()
@@ -184,7 +200,7 @@ internal sealed class Admission
 
         if (request.HostBlockCount > 0 && request.BlockCount == 0)
         {
-            _swap!.TrySwapIn(request, plan, Reserve);
+            _swap!.TrySwapIn(request, plan, ReserveFor(request));
             return false;
         }
 
@@ -203,9 +219,7 @@ internal sealed class Admission
 
         // The whole sequence must fit now, so that chunks of many prompts do not starve each other; so must a copy of a shared block.
         int needed = _cache.BlocksFor(request.Length) - request.BlockCount - hits.Length + (_cache.WritesShared(request) ? 1 : 0);
-        // Who holds blocks already would only keep them from others while it waits.
-        int reserve = request.BlockCount == 0 ? Reserve : 0;
-        if (needed > _cache.Pool.Free - Unowned(hits) - reserve || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
+        if (needed > _cache.Pool.Free - Unowned(hits) - ReserveFor(request) || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
         {
             return false;
         }
@@ -251,6 +265,7 @@ internal sealed class Admission
         KvCacheManager.WriteTable(request, plan);
         bool grown = _cache.TryGrow(request, request.Scheduled + tokens, plan);
         Debug.Assert(grown, "admission counted the blocks");
+        _promised += BlocksToTake(request);
         _budget.TakeLogits(PlanWriter.AddRow(plan, request, tokens));
         _budget.Take(tokens, request.Scheduled);
         _cache.Register(request);

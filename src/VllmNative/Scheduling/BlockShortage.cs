@@ -44,12 +44,12 @@ internal sealed class BlockShortage(KvCacheManager cache, RunningRequests runnin
 
             // A copy of this step reads its source: that must not be handed out with the same step.
             bool now = plan.BlockCopies.Count == 0;
-            if (now && preemption.TryReclaim())
+            Request victim = running[Schedulable - 1];
+            if (now && preemption.TryReclaim(behind: victim))
             {
                 continue;
             }
 
-            Request victim = running[Schedulable - 1];
             if (now && victim.StepsInFlight == 0)
             {
                 Preempt(victim, plan);
@@ -57,7 +57,7 @@ internal sealed class BlockShortage(KvCacheManager cache, RunningRequests runnin
             else
             {
                 Schedulable--;
-                _arriving += victim.BlockCount;
+                _arriving += cache.CountUnshared(victim);
             }
 
             if (victim == request)

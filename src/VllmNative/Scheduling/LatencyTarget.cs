@@ -21,7 +21,7 @@ internal sealed class LatencyTarget
     private const double FirstError = 1.25;
 
     // A step that something else held up says nothing about the model. If it missed the target for that alone, less prefill would not
-    // have helped: it is the one that may be larger, and others like it ask for no margin.
+    // have helped: it is the one that may be larger, and others like it ask for no margin. Two in a row are a device that got slower.
     private const double MostError = 2;
     private const double Unavoidable = double.PositiveInfinity;
     private const double MostFactor = 0.98;
@@ -32,6 +32,7 @@ internal sealed class LatencyTarget
     private int _oldest;
     private int _remembered;
     private long _observed;
+    private bool _missed; // the last step, without a chance to keep the target
 
     // Times are not linear far from what was seen: a small chunk can hide behind the reading of the weights. So chunks grow by
     // doubling, each size measured before the next is used.
@@ -91,7 +92,9 @@ internal sealed class LatencyTarget
 
         double predicted = _model.Predict(load);
         double avoidable = predicted - _model.Predict(load.DecodesAlone);
-        _errors[_oldest] = seconds > _targetSeconds + avoidable ? Unavoidable : Math.Min(seconds / predicted, MostError);
+        bool missed = seconds > _targetSeconds + avoidable;
+        _errors[_oldest] = missed && !_missed ? Unavoidable : Math.Min(seconds / predicted, MostError);
+        _missed = missed;
         _oldest = (_oldest + 1) % Window;
         _remembered = Math.Min(_remembered + 1, Window);
         double first = FirstError - ((FirstError - 1) * _remembered / Window);

@@ -34,13 +34,16 @@ internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, Runn
         }
     }
 
-    /// <summary>Takes the blocks of the last of those that wait and hold some; false when there is none but <paramref name="keep"/>.</summary>
-    internal bool TryReclaim(Request? keep = null)
+    /// <summary>Takes the blocks of the last of those that wait and hold some.</summary>
+    /// <param name="keep">Not from this one.</param>
+    /// <param name="behind">Only from those that rank behind this one.</param>
+    /// <returns>False when there is none.</returns>
+    internal bool TryReclaim(Request? keep = null, Request? behind = null)
     {
         Request? last = null;
         foreach (Request holder in waiting.Holders)
         {
-            if (holder != keep && !holder.InTransfer && (last is null || WaitingQueue.Before(last, holder)))
+            if (holder != keep && !holder.InTransfer && (behind is null || WaitingQueue.Before(behind, holder)) && (last is null || WaitingQueue.Before(last, holder)))
             {
                 last = holder;
             }

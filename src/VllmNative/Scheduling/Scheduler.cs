@@ -183,7 +183,7 @@ internal sealed class Scheduler
         {
             _admission.Admit(plan, admitted);
             // Nothing is computed or under way: those who wait hold each other's blocks, or beams that wait for others of their group do, or pins.
-            while (IsStuck(plan) && _waiting.Next is { } first && (_preemption.TryReclaim(keep: first) || _continuation.TryPreemptLast(plan) || _pins.TryEndOne()))
+            while (IsStuck(plan) && _waiting.Next is { InTransfer: false } first && (_preemption.TryReclaim(keep: first) || _continuation.TryPreemptLast(plan) || _pins.TryEndOne()))
             {
                 _admission.Admit(plan, admitted);
             }

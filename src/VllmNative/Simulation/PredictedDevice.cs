@@ -12,9 +12,8 @@ internal sealed class PredictedDevice(StepTimes times, long blockBytes, double b
 {
     private readonly SimulatedCopies _copies = new(Math.Max(blockBytes, 1), bytesPerSecond);
     private readonly Queue<(long StepId, double Submitted, double Begins, double Ends)> _inFlight = new();
+    private readonly long[] _dealt = new long[StepTimes.Decks];
     private double _lastEnds;
-    private long _steps;
-    private long _prefillSteps;
 
     public bool Lost => false;
 
@@ -32,11 +31,8 @@ internal sealed class PredictedDevice(StepTimes times, long blockBytes, double b
         // Blocks are copied when the steps before have filled them.
         _copies.Begin(plan, begins);
         StepLoad load = StepLoad.Of(plan);
-        bool prefills = load.PrefillTokens > 0;
-        double ends = begins + times.Of(load, prefills ? _prefillSteps : _steps - _prefillSteps);
+        double ends = begins + times.Of(load, _dealt[StepTimes.DeckOf(load)]++);
         _lastEnds = plan.AwaitsSwaps ? Math.Max(ends, _copies.AllEnd) : ends;
-        _steps++;
-        _prefillSteps += prefills ? 1 : 0;
         _inFlight.Enqueue((plan.StepId, submitted, begins, _lastEnds));
         return submitted;
     }

@@ -15,14 +15,14 @@ internal sealed class StepTimes
     private const int Passes = 2;
     private const int Seed = 1;
 
-    private const int SizeClasses = 32;
+    /// <summary>How many decks there are.</summary>
+    internal const int Decks = 33;
 
     // What a step took beyond this many times what is usual had nothing to do with its size: a compiler or another process was at work.
     private const double MostRatio = 3;
 
     private readonly StepTimeModel _model = new();
-    private readonly Deviation[] _decodes;
-    private readonly Deviation[][] _prefills; // by the logarithm of prefill tokens; where there was no such step, the nearest one's
+    private readonly Deviation[][] _decks; // where there was no such step, the nearest one's
 
     /// <exception cref="VllmException">The trace has no step to learn from.</exception>
     internal StepTimes(RecordedTrace trace)
@@ -45,9 +45,8 @@ internal sealed class StepTimes
             }
         }
 
-        _decodes = DeviationsOf(shuffled.Where(step => step.Load.PrefillTokens == 0));
-        ILookup<int, RecordedStep> prefills = shuffled.Where(step => step.Load.PrefillTokens > 0).ToLookup(step => SizeClassOf(step.Load));
-        _prefills = [.. Enumerable.Range(0, SizeClasses).Select(size => DeviationsOf(prefills.MinBy(steps => Math.Abs(steps.Key - size)) ?? Enumerable.Empty<RecordedStep>()))];
+        ILookup<int, RecordedStep> seen = shuffled.ToLookup(step => DeckOf(step.Load));
+        _decks = [.. Enumerable.Range(0, Decks).Select(deck => DeviationsOf(seen.MinBy(steps => Math.Abs(steps.Key - deck))!))];
         HostSeconds = HostSecondsOf(steps);
         SwapBytesPerSecond = SwapRateOf(trace);
     }
@@ -57,9 +56,12 @@ internal sealed class StepTimes
 
     internal double SwapBytesPerSecond { get; }
 
+    /// <summary>Which deck a step's deviation is dealt from.</summary>
+    internal static int DeckOf(in StepLoad load) => load.PrefillTokens == 0 ? 0 : 1 + BitOperations.Log2((uint)load.PrefillTokens);
+
     /// <summary>A step's time, in seconds.</summary>
     /// <param name="load">What it computes.</param>
-    /// <param name="number">How many steps with prefill, or without, ran before it.</param>
+    /// <param name="number">How many steps of this deck ran before it.</param>
     internal double Of(in StepLoad load, long number)
     {
         if (load.Rows == 0)
@@ -67,12 +69,10 @@ internal sealed class StepTimes
             return 0;
         }
 
-        Deviation[] deck = load.PrefillTokens > 0 ? _prefills[SizeClassOf(load)] : _decodes;
+        Deviation[] deck = _decks[DeckOf(load)];
         Deviation drawn = deck.Length == 0 ? new Deviation(1, 0) : deck[number % deck.Length];
         return (_model.Predict(load) * drawn.Ratio) + drawn.Stall;
     }
-
-    private static int SizeClassOf(in StepLoad load) => BitOperations.Log2((uint)load.PrefillTokens);
 
     private Deviation[] DeviationsOf(IEnumerable<RecordedStep> steps) =>
         [.. steps.Select(step => (step.Seconds, Usual: _model.Predict(step.Load)))

@@ -1,6 +1,7 @@
 using VllmNative.Diagnostics;
 using VllmNative.Engine;
 using VllmNative.Requests;
+using VllmNative.Tests.Loading;
 using Xunit;
 
 namespace VllmNative.Tests.Engine;
@@ -26,6 +27,20 @@ public sealed class CacheCommandTests
         await Task.Delay(60);
         await engine.RunAsync([3, 4], Plain);
         await engine.AssertAllFreeAsync();
+    }
+
+    [Fact]
+    public async Task A_pin_stays_while_a_lone_request_waits_for_the_disk()
+    {
+        using var folder = new TempDirectory();
+        using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { NumBlocksOverride = 65, KvOffloadSpace = 0.02, KvOffloadDirectory = folder.Path });
+        Assert.Equal(96, await engine.PinPrefixAsync(Prompt.FromTokens(TestEngines.Prompt(1, 100)), TimeSpan.FromMinutes(1)));
+        for (int i = 2; i < 6; i++)
+        {
+            await engine.RunAsync(TestEngines.Prompt(i, 60), Plain);
+        }
+
+        Assert.Equal(6, engine.Memory.AllocatedBlocks);
     }
 
     [Fact]

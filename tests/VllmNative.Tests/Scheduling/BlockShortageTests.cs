@@ -1,6 +1,8 @@
 using VllmNative.Requests;
 using VllmNative.Scheduling;
+using VllmNative.Scheduling.Policies;
 using VllmNative.Steps;
+using VllmNative.Tests.Execution;
 using Xunit;
 
 namespace VllmNative.Tests.Scheduling;
@@ -80,6 +82,45 @@ public sealed class BlockShortageTests
         Request fork = harness.Fork(requests[0], maxTokens: 1, extraToken: 7);
         harness.Step();
         Assert.Equal(RequestStatus.Finished, fork.Status);
+    }
+
+    [Fact]
+    public void A_fork_that_fits_interrupts_nobody()
+    {
+        // 10 blocks of 4: seven that run have one each.
+        using var harness = new SchedulerHarness(numBlocks: 11, maxSeqs: 8, setup: new SchedulerSetup { Policy = SchedulingPolicies.Create("priority") });
+        Request parent = harness.Add(FakeLanguage.Prompt(1, 2), 3);
+        Request[] later = [.. Enumerable.Range(2, 6).Select(i => harness.Add(FakeLanguage.Prompt(i, 2), 3, scheduling: new RequestScheduling { Priority = 5 }))];
+        harness.Step();
+        Request fork = harness.Fork(parent, maxTokens: 1, extraToken: 7);
+        harness.Step();
+        Assert.Equal((RequestStatus.Finished, 0L), (fork.Status, harness.Scheduler.Preemptions));
+        Assert.All(later, request => Assert.Equal(0, request.Overtaken));
+    }
+
+    [Fact]
+    public void A_prompt_in_chunks_keeps_the_blocks_that_it_has_still_to_take()
+    {
+        // 12 blocks of 4, chunks of one block: six for the first prompt, seven for the second.
+        using var harness = new SchedulerHarness(numBlocks: 13, threshold: 4);
+        Request first = harness.Add(promptLength: 24, maxTokens: 1);
+        Request second = harness.Add(promptLength: 28, maxTokens: 1);
+        harness.Step();
+        Assert.Equal((1, 0), (first.BlockCount, second.BlockCount));
+        harness.Drain();
+        Assert.Equal((RequestStatus.Finished, 0L), (second.Status, harness.Scheduler.Preemptions));
+    }
+
+    [Fact]
+    public void Blocks_that_others_share_are_not_counted_on()
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true);
+        int[] common = FakeLanguage.Prompt(1, 8);
+        Request[] requests = [.. Enumerable.Range(0, 2).Select(i => harness.Add([.. common, 100 + i, 7], maxTokens: 3))];
+        harness.Step();
+        Assert.Equal([3, 3], requests.Select(request => request.BlockCount));
+        var cache = harness.Scheduler.Cache;
+        Assert.Equal([1, 1], requests.Select(cache.CountUnshared));
     }
 
     // Four requests with two blocks of 8 each, and one block more. Two steps are in flight; with the third, the first one takes that block.
