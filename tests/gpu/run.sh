@@ -251,8 +251,8 @@ serving() {
   }
   # Equal KV bytes: all requests in 204 rows; whole batches of rows of 8192 tokens; small batches.
   serve static-rows batching-rows batching "${chat[@]}" --static-rows 204 --static-requests 0 --batch ''
-  serve static-len batching-len batching "${chat[@]}" --num-prompts 540 --static-rows 0 --static-requests 540 --batch ''
-  serve sweep batching batching "${chat[@]}" --num-prompts 96 --static-rows 0 --static-requests 0 --batch 1,4,16,32 --plot "$results/batching-$model.svg"
+  serve static-len batching-len batching "${chat[@]}" --static-rows 0 --static-requests 1000 --batch ''
+  serve sweep batching batching "${chat[@]}" --num-prompts 96 --static-rows 0 --static-requests 0 --batch 1,2,4,8,16,32 --plot "$results/batching-$model.svg"
   serve prefix prefix prefix
   serve interference interference interference
   serve preemption preemption preemption "${chat[@]}" --num-prompts 300

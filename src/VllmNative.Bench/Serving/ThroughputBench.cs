@@ -56,8 +56,8 @@ internal static class ThroughputBench
         }
 
         yield return BenchEntry.Of($"KV slots wasted, blocks of {context.Llm.Memory.BlockSize}, {where}", 100 * share, "%", Better.Lower).AsHeadline();
-        yield return BenchEntry.Of($"KV slots wasted, had each request reserved its final length, {where}", 100 * exact, "%", Better.Lower);
+        yield return BenchEntry.Of($"KV slots wasted, had each request reserved its final length, {where}", 100 * exact, "%", Better.Lower).AsHeadline();
         int row = Math.Max(ContiguousRow, workload.LongestRequest);
-        yield return BenchEntry.Of($"KV slots wasted, had each request reserved {row}, {where}", 100 * slots.WastedByRowsOf(row)!.Value, "%", Better.Lower);
+        yield return BenchEntry.Of($"KV slots wasted, had each request reserved {row}, {where}", 100 * slots.WastedByRowsOf(row)!.Value, "%", Better.Lower).AsHeadline();
     }
 }
