@@ -40,7 +40,7 @@ int32_t vn_device_create(int32_t kind, int32_t ordinal, const vn_device_options*
     vn_device_options known{};
     if (options) known = vn::read_struct("device_create", options);
     check.range("options.num_threads", known.num_threads, 0, 1024);
-    check.range("options.isa_limit", known.isa_limit, 0, VN_ISA_AVX512_BF16);
+    check.range("options.isa_limit", known.isa_limit, 0, VN_ISA_AMX);
     check.range("options.deterministic", known.deterministic, 0, 1);
     check.range("options.serial_kernels", known.serial_kernels, 0, 1);
     const char* reason = "";

@@ -31,9 +31,14 @@ const GemmFamily& choose(const Weight& weight, int32_t x_dtype) {
   return gemm_family(weight.device->isa, weight.dtype, x_dtype);
 }
 
-int64_t padded_columns(const Weight& weight) {
-  return (weight.columns + weight.group - 1) / weight.group * weight.group;
+int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+// Of a packed row of x: whole groups, of which kernels may read those of W too.
+int64_t padded_columns(const Weight& weight, const GemmFamily& family) {
+  return round_up(weight.columns, std::max<int64_t>(weight.group, family.group));
 }
+
+int32_t packed_dtype(const GemmFamily& family) { return family.group == 1 ? VN_DTYPE_F32 : VN_DTYPE_BF16; }
 
 // M rows in the fewest blocks of at most max_rows, sizes differing by at most one: larger first.
 struct Blocks {
@@ -47,23 +52,25 @@ struct Blocks {
   int64_t larger;
 };
 
-// Packs `rows` rows of x, columns [begin, end), to out[column / group][row][column % group]: pairs of BF16, or single
-// F32, four bytes either way.
+// Packs `rows` rows of x, columns [begin, end), to out[column / group][row][column % group]; kGroupBytes: of a group.
+template <int kGroupBytes>
 void pack(Isa isa, const vn_tensor& x, int32_t dtype, int64_t first_row, int64_t rows, int64_t begin, int64_t end,
           char* packed) {
   const int64_t element = dtype_size(x.dtype);
   const int64_t size = dtype_size(dtype);
-  const int64_t group = 4 / size;
-  auto* out = reinterpret_cast<uint32_t*>(packed);
+  const int64_t group = kGroupBytes / size;
   alignas(64) char piece[kPackPiece * 4];
   for (int64_t r = 0; r < rows; ++r) {
     const char* row = static_cast<const char*>(x.data) + (first_row + r) * x.stride[0] * element;
     for (int64_t k = begin; k < end; k += kPackPiece) {
       const int64_t columns = std::min(kPackPiece, end - k);
       convert_span(isa, piece, dtype, row + k * element, x.dtype, columns);
-      if (columns % group != 0) std::memset(piece + columns * size, 0, static_cast<size_t>(size));
-      uint32_t* column = out + k / group * rows + r;
-      for (int64_t i = 0; i < (columns + group - 1) / group; ++i) std::memcpy(column + i * rows, piece + i * 4, 4);
+      const int64_t padded = round_up(columns, group);
+      if (padded != columns) std::memset(piece + columns * size, 0, static_cast<size_t>((padded - columns) * size));
+      char* out = packed + (k / group * rows + r) * kGroupBytes;
+      for (int64_t i = 0; i < padded / group; ++i, out += rows * kGroupBytes) {
+        std::memcpy(out, piece + i * kGroupBytes, kGroupBytes);
+      }
     }
   }
 }
@@ -98,12 +105,12 @@ void Call::pack_rows() const {
       const int64_t last = std::min(first + kPackPiece, columns);
       const int64_t row = blocks.first_row(block);
       char* out = packed + row * x_row_bytes;
-      const int32_t dtype = family.pairs ? VN_DTYPE_BF16 : VN_DTYPE_F32;
-      pack(device.isa, params.x, dtype, row, blocks.rows(block), first, last, out);
+      const auto packing = family.group == 32 ? pack<64> : pack<4>;
+      packing(device.isa, params.x, packed_dtype(family), row, blocks.rows(block), first, last, out);
     }
   });
   // F32 rows beside BF16 panels of odd width end in a zero, because kernels read whole pairs.
-  if (!family.pairs && padded_columns(weight) != columns) {
+  if (family.group < weight.group && padded_columns(weight, family) != columns) {
     for (int64_t block = 0; block < blocks.count; ++block) {
       const int64_t rows = blocks.rows(block);
       char* end = packed + blocks.first_row(block) * x_row_bytes + columns * rows * 4;
@@ -140,7 +147,7 @@ void Call::pass(int64_t panel, int64_t panels, int64_t count, int64_t first_bloc
     const char* w = weight.panel(panel) + k * kPanelRows * element;
     for (int64_t block = first_block; block < end_block; ++block) {
       const int64_t rows = blocks.rows(block);
-      const char* x = packed + blocks.first_row(block) * x_row_bytes + k * rows * (family.pairs ? 2 : 4);
+      const char* x = packed + blocks.first_row(block) * x_row_bytes + k * rows * dtype_size(packed_dtype(family));
       family.kernel[rows - 1](x, w, stride, columns, panels, k > 0, tiles[block - first_block]);
     }
   }
@@ -177,9 +184,9 @@ void Call::multiply() const {
 }  // namespace
 
 int64_t gemm_workspace_size(const Weight& weight, int32_t x_dtype, int64_t max_rows) {
-  const int64_t element = choose(weight, x_dtype).pairs ? 2 : 4;
+  const GemmFamily& family = choose(weight, x_dtype);
   int64_t bytes;
-  if (__builtin_mul_overflow(padded_columns(weight), element, &bytes) ||
+  if (__builtin_mul_overflow(padded_columns(weight, family), dtype_size(packed_dtype(family)), &bytes) ||
       __builtin_mul_overflow(bytes, max_rows, &bytes)) {
     return INT64_MAX;
   }
@@ -197,7 +204,7 @@ void gemm(Device& device, const vn_gemm_params& params) {
                   family,
                   gemm_store(device.isa),
                   Blocks(rows, family.max_rows),
-                  padded_columns(weight) * (family.pairs ? 2 : 4),
+                  padded_columns(weight, family) * dtype_size(packed_dtype(family)),
                   static_cast<char*>(params.workspace)};
   call.pack_rows();
   call.multiply();

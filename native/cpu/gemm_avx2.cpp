@@ -87,7 +87,7 @@ void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, 
 
 template <typename W>
 constexpr GemmFamily kFamily{
-    false,
+    1,
     6,
     {kernel<W, 1>, kernel<W, 2>, kernel<W, 3>, kernel<W, 4>, kernel<W, 5>, kernel<W, 6>}};
 

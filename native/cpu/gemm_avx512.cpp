@@ -92,7 +92,7 @@ void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, 
 
 template <typename W>
 constexpr GemmFamily kFamily{
-    false,
+    1,
     12,
     {kernel<W, 1>, kernel<W, 2>, kernel<W, 3>, kernel<W, 4>, kernel<W, 5>, kernel<W, 6>, kernel<W, 7>, kernel<W, 8>,
      kernel<W, 9>, kernel<W, 10>, kernel<W, 11>, kernel<W, 12>}};

@@ -59,7 +59,7 @@ void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, 
 }  // namespace
 
 constinit const GemmFamily kGemmAvx512Bf16{
-    true,
+    2,
     12,
     {kernel<1>, kernel<2>, kernel<3>, kernel<4>, kernel<5>, kernel<6>, kernel<7>, kernel<8>, kernel<9>, kernel<10>,
      kernel<11>, kernel<12>}};

@@ -18,7 +18,9 @@ const GemmKernels& kernels(Isa isa) {
 
 const GemmFamily& gemm_family(Isa isa, int32_t w_dtype, int32_t x_dtype) {
 #if defined(__x86_64__)
-  if (isa == Isa::kAvx512Bf16 && w_dtype == VN_DTYPE_BF16 && x_dtype == VN_DTYPE_BF16) return kGemmAvx512Bf16;
+  if (isa >= Isa::kAvx512Bf16 && w_dtype == VN_DTYPE_BF16 && x_dtype == VN_DTYPE_BF16) {
+    return isa == Isa::kAmx ? kGemmAmx : kGemmAvx512Bf16;
+  }
 #endif
   (void)x_dtype;
   switch (w_dtype) {

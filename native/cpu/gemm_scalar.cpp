@@ -42,7 +42,7 @@ void store(const float* tile, const float* bias, int64_t count, void* y, int32_t
 }
 
 template <typename T>
-constexpr GemmFamily kFamily{false, 4, {kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>}};
+constexpr GemmFamily kFamily{1, 4, {kernel<T, 1>, kernel<T, 2>, kernel<T, 3>, kernel<T, 4>}};
 
 }  // namespace
 

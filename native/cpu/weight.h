@@ -2,7 +2,7 @@
 //
 // VN_WEIGHT_LOOKUP is row-major. VN_WEIGHT_GEMM is cut into panels of 16 output rows, each panel contiguous, so that
 // one 64-byte line holds what 16 neighbouring outputs need next:
-//   BF16      [rows / 16][columns / 2][16][2]   a pair of k for each output: one operand of VDPBF16PS
+//   BF16      [rows / 16][columns / 2][16][2]   a pair of k for each output: one operand of VDPBF16PS, 16 lines one of TDPBF16PS
 //   F32, F16  [rows / 16][columns][16]
 // Rows are padded with zeros to whole panels, columns of BF16 to whole pairs. One layout serves every instruction set,
 // so a weight never has to know who will read it.

@@ -101,6 +101,7 @@ extern "C" {
 #define VN_ISA_AVX2 2 /* with FMA and F16C */
 #define VN_ISA_AVX512 3 /* F, BW, DQ, VL */
 #define VN_ISA_AVX512_BF16 4
+#define VN_ISA_AMX 5 /* tiles of BF16 */
 
 /* Capabilities in vn_device_info.flags. */
 #define VN_DEVICE_HAS_GRAPHS 1

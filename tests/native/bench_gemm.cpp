@@ -115,6 +115,32 @@ __attribute__((target("avx512f,avx512bf16"))) double multiply_bf16(int64_t round
   return _mm512_reduce_add_ps(sums[0]);
 }
 
+// As many products of tiles as the other loops have chains; the device has asked for them.
+__attribute__((target("amx-tile,amx-bf16"))) double multiply_tiles(int64_t rounds) {
+  struct alignas(64) {
+    uint8_t palette = 1, start = 0, reserved[14] = {};
+    uint16_t bytes[16] = {64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16};
+  } config;
+  alignas(64) static const char zeros[1024] = {};
+  asm volatile("" : : "r"(&config) : "memory");
+  _tile_loadconfig(&config);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_loadd(4, zeros, 64);
+  _tile_loadd(5, zeros, 64);
+  for (int64_t i = 0; i < rounds * kChains / 4; ++i) {
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_dpbf16ps(1, 4, 5);
+    _tile_dpbf16ps(2, 4, 5);
+    _tile_dpbf16ps(3, 4, 5);
+  }
+  _tile_release();
+  return 0;
+}
+
 __attribute__((target("avx512f"))) double multiply_f32(int64_t rounds) {
   __m512 sums[kChains];
 #pragma GCC unroll 24
@@ -152,10 +178,9 @@ __attribute__((target("avx512f"))) int64_t read_lines(const char* data, size_t b
 
 volatile double g_sink;
 
-double peak(Crew& crew, double (*loop)(int64_t), double operations) {
-  constexpr int64_t kRounds = 100000;
-  const double seconds = time_of([&] { crew.run([&](int) { g_sink = loop(kRounds); }); });
-  return static_cast<double>(g_threads) * kRounds * kChains * operations / seconds;
+double peak(Crew& crew, double (*loop)(int64_t), double operations, int64_t rounds = 100000) {
+  const double seconds = time_of([&] { crew.run([&](int) { g_sink = loop(rounds); }); });
+  return static_cast<double>(g_threads * rounds * kChains) * operations / seconds;
 }
 
 // The best of several ways to read. A run reads the next 16 MB, as much as a product at M = 1 does; pieces are taken as
@@ -253,10 +278,11 @@ int main(int argc, char** argv) {
     std::fill(data, data + kBytes, char{1});
     Crew crew(g_threads);
     bandwidth = read_bandwidth(crew, data, kBytes);
-    peak_bf16 = peak(crew, multiply_bf16, 64);
+    const bool tiles = info.capability >= VN_ISA_AMX;
+    peak_bf16 = tiles ? peak(crew, multiply_tiles, 2 * 16 * 16 * 32, 10000) : peak(crew, multiply_bf16, 64);
     peak_f32 = peak(crew, multiply_f32, 32);
-    std::printf("peak: VDPBF16PS %.0f GFLOP/s, FMA %.0f GFLOP/s, read %.1f GB/s\n", peak_bf16 * 1e-9, peak_f32 * 1e-9,
-                bandwidth * 1e-9);
+    std::printf("peak: %s %.0f GFLOP/s, FMA %.0f GFLOP/s, read %.1f GB/s\n", tiles ? "TDPBF16PS" : "VDPBF16PS",
+                peak_bf16 * 1e-9, peak_f32 * 1e-9, bandwidth * 1e-9);
   }
 #endif
 

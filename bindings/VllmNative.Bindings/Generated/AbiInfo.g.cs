@@ -7,7 +7,7 @@ namespace VllmNative.Bindings;
 internal static unsafe class AbiInfo
 {
     /// <summary>SHA-256 of the header's bytes.</summary>
-    public const string HeaderSha256 = "7c5b4ab39ee265b509ffc97e0cabcbae56ffdd4f17fe715cfa20f9009e05a61b";
+    public const string HeaderSha256 = "79cb11740adb4dce3f71528b8d40dfe66291c47caeaea1c669a6c2bcd6bdd859";
 
     /// <summary>VN_ABI_VERSION of the header.</summary>
     public const int AbiVersion = 1;

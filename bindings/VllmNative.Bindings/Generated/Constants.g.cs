@@ -94,6 +94,8 @@ internal static class NativeConstants
     public const int IsaAVX512 = 3;
     /// <summary>VN_ISA_AVX512_BF16</summary>
     public const int IsaAVX512BF16 = 4;
+    /// <summary>tiles of BF16</summary>
+    public const int IsaAmx = 5;
     /// <summary>Capabilities in vn_device_info.flags.</summary>
     public const int DeviceHasGraphs = 1;
     /// <summary>KV caches of VN_DTYPE_F8_E4M3</summary>

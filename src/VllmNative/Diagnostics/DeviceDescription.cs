@@ -4,7 +4,7 @@ namespace VllmNative.Diagnostics;
 /// <param name="Kind">CPU or CUDA.</param>
 /// <param name="Name">The maker's name.</param>
 /// <param name="Threads">CPU threads that compute, or SMs of a GPU.</param>
-/// <param name="Capability">CUDA: major * 10 + minor; CPU: 1 scalar, 2 AVX2, 3 AVX-512, 4 AVX-512 BF16.</param>
+/// <param name="Capability">CUDA: major * 10 + minor; CPU: 1 scalar, 2 AVX2, 3 AVX-512, 4 AVX-512 BF16, 5 AMX.</param>
 /// <param name="TotalMemory">Bytes.</param>
 /// <param name="FreeMemory">Bytes, when asked.</param>
 /// <param name="HasGraphs">Whether it records and replays graphs.</param>
@@ -31,6 +31,7 @@ public sealed record DeviceDescription(
         (DeviceKind.Cpu, 2) => "AVX2",
         (DeviceKind.Cpu, 3) => "AVX-512",
         (DeviceKind.Cpu, 4) => "AVX-512 with BF16",
+        (DeviceKind.Cpu, 5) => "AVX-512 with AMX",
         (DeviceKind.Cuda, _) => $"compute capability {Capability / 10}.{Capability % 10}",
         _ => $"capability {Capability}",
     };

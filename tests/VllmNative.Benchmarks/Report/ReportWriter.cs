@@ -21,7 +21,7 @@ internal static class ReportWriter
         var text = new StringBuilder();
         text.Append(invariant, $"Measured on {machine.Processor}, {machine.Threads} threads, {machine.Date}, by `{machine.Command}`. ");
         text.Append("Times are those of the fastest tenth of repeated runs, since other processes can only slow a run down; the median rates stand beside them. ");
-        text.Append("Limits are the machine's own, measured in turns with the figure: a loop that only reads (GB/s), one that only multiplies bf16 (VDPBF16PS, GFLOP/s).\n\n");
+        text.Append("Limits are the machine's own, measured in turns with the figure: a loop that only reads (GB/s), one that only multiplies bf16 (with AMX where there is one, else VDPBF16PS; GFLOP/s).\n\n");
         text.Append("| | time | rate | machine's limit | share | median rate |\n|---|---:|---:|---:|---:|---:|\n");
         foreach (Figure figure in figures)
         {
