@@ -18,9 +18,9 @@ namespace {
 
 constexpr int64_t kTileColumns = 32;
 constexpr int64_t kTileBytes = 1024;
-constexpr int64_t kLine = 64;                              // of a tile
-constexpr int64_t kSums = kTileStride * sizeof(float);     // from row to row
-constexpr int64_t kAhead = 2 * kTileBytes;                 // bytes that a panel is fetched in advance, from memory
+constexpr int64_t kLine = 64;                           // of a tile
+constexpr int64_t kSums = kTileStride * sizeof(float);  // from row to row
+constexpr int64_t kAhead = 2 * kTileBytes;              // bytes that a panel is fetched in advance, from memory
 
 // What LDTILECFG reads.
 struct alignas(64) TileConfig {
@@ -31,11 +31,8 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-// The intrinsics do not tell the compiler what they read.
-VN_INLINE void configure(const TileConfig& config) {
-  __asm__ volatile("" : : "r"(&config) : "memory");
-  _tile_loadconfig(&config);
-}
+// The intrinsics do not tell the compiler what they read: it must be written by now.
+VN_INLINE void written(const void* memory) { __asm__ volatile("" : : "r"(memory) : "memory"); }
 
 // The panels of W at one k; behind the last whole tile, copies that end in zeros.
 struct Panels {
@@ -169,6 +166,7 @@ void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, 
                   static_cast<size_t>((left + 1) / 2 * kLine));
     }
     rest = copies;
+    written(copies);
   }
   TileConfig config;
   constexpr bool kWide = kRows > 16;
@@ -177,7 +175,8 @@ void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, 
   } else {
     config.rows[0] = config.rows[1] = config.rows[2] = config.rows[3] = config.rows[4] = kRows;
   }
-  configure(config);
+  written(&config);
+  _tile_loadconfig(&config);
   if constexpr (!kWide) {
     if (panels == 4) {
       narrow<4>(kRows, x, {w, stride}, tiles, rest, resume, tile);
@@ -196,7 +195,6 @@ void kernel(const void* packed, const char* w, int64_t stride, int64_t columns, 
     if (rest) rest += 2 * kTileBytes;
   }
   _tile_release();
-  __asm__ volatile("" : : : "memory");
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ VN_INLINE __m512 odd(__m512i pairs) {
 
 // Adds up to 32 k of each row: x as [row][16] pairs.
 template <int kRows, int kPanels>
-VN_INLINE void add_lines(const uint32_t* x, const char* w, int64_t stride, int64_t lines, __m512 (&sums)[kRows][kPanels]) {
+VN_INLINE void add_lines(const uint32_t* x, const char* w, int64_t stride, int64_t lines,
+                         __m512 (&sums)[kRows][kPanels]) {
   __m512 evens[kRows][kPanels], odds[kRows][kPanels];
   for (int r = 0; r < kRows; ++r) {
     for (int p = 0; p < kPanels; ++p) evens[r][p] = odds[r][p] = _mm512_setzero_ps();

@@ -1,7 +1,7 @@
 // What an instruction set gives to the GEMM driver (gemm.cpp): for each dtype of W a family of kernels.
 //
-// A kernel multiplies one block of x (1..max_rows rows, packed [columns / group][rows][group]) with up to kTilePanels panels of W and
-// leaves f32 sums in a tile, row r at tile + r * kTileStride. Each output has one accumulator, fed in ascending k from
+// A kernel multiplies one block of x (1..max_rows rows, packed [columns / group][rows][group]) with up to kTilePanels
+// panels of W and leaves f32 sums in a tile, row r at tile + r * kTileStride. Each output has one accumulator, fed in ascending k from
 // zero, or from what the tile holds already: the sums do not depend on how many rows or panels the kernel was given,
 // nor on where K was cut (between groups), and that is what makes results batch-invariant.
 //
@@ -25,7 +25,7 @@ using GemmKernel = void (*)(const void* x, const char* w, int64_t stride, int64_
                             float* tile);
 
 struct GemmFamily {
-  int32_t group;  // columns of a row of x that lie side by side: 1 of F32, or more of BF16, the last ones padded with zeros
+  int32_t group;  // columns of a row of x side by side: 1 of F32, or more of BF16, the last ones padded with zeros
   int32_t max_rows;
   GemmKernel kernel[kMaxBlockRows];  // by rows - 1
 };
@@ -53,8 +53,10 @@ extern const GemmFamily kGemmAmx;
 
 // The sums of kGemmAmx for so many rows, without tiles. Functions, so that the family is a constant: code that would
 // make it one at load could hold instructions that the processor lacks.
-void gemm_few_1(const void* x, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume, float* tile);
-void gemm_few_2(const void* x, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume, float* tile);
+void gemm_few_1(const void* x, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume,
+                float* tile);
+void gemm_few_2(const void* x, const char* w, int64_t stride, int64_t columns, int64_t panels, bool resume,
+                float* tile);
 #endif
 
 }  // namespace vn::cpu

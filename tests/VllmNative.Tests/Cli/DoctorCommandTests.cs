@@ -15,7 +15,7 @@ public sealed class DoctorCommandTests
         Assert.Empty(result.Error);
         Assert.Matches(@"(?m)^native library\s+/.+/libvllm_native\.so$", result.Output);
         Assert.Matches($@"(?m)^ABI version\s+library {AbiInfo.AbiVersion}, binding {AbiInfo.AbiVersion}$", result.Output);
-        Assert.Matches(@"(?m)^cpu 0\s+\S.*, \d+ threads?, (scalar code|AVX2|AVX-512|AVX-512 with BF16), memory \d+\.\d GiB, free \d+\.\d [GM]iB$", result.Output);
+        Assert.Matches(@"(?m)^cpu 0\s+\S.*, \d+ threads?, (scalar code|AVX2|AVX-512|AVX-512 with BF16|AVX-512 with AMX), memory \d+\.\d GiB, free \d+\.\d [GM]iB$", result.Output);
         Assert.Matches(@"(?m)^cuda 0\s+(not available: \S.*|.*compute capability \d+\.\d.*)$", result.Output);
         Assert.Matches(@"(?m)^\.NET\s+\.NET \d+\.", result.Output);
         Assert.Matches(@"(?m)^OS\s+\S", result.Output);
