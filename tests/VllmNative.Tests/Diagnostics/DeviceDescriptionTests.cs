@@ -12,7 +12,7 @@ public sealed class DeviceDescriptionTests
     [InlineData(NativeConstants.IsaAVX2, "AVX2")]
     [InlineData(NativeConstants.IsaAVX512, "AVX-512")]
     [InlineData(NativeConstants.IsaAVX512BF16, "AVX-512 with BF16")]
-    [InlineData(NativeConstants.IsaAMX, "AVX-512 with AMX")]
+    [InlineData(NativeConstants.IsaAmx, "AVX-512 with AMX")]
     [InlineData(99, "capability 99")]
     public void CpuCapability_IsItsInstructionSet(int capability, string expected) =>
         Assert.Equal(expected, Describe(DeviceKind.Cpu, capability, 1).CapabilityName);
