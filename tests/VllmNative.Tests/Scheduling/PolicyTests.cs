@@ -134,22 +134,46 @@ public sealed class PolicyTests
     [InlineData("shortest-predicted")]
     public void Under_a_stream_of_better_requests_everybody_is_served(string policy)
     {
+        // More of them than rows at any time, and each of them would be served before it but for the time that it has waited.
         using var harness = new SchedulerHarness(maxSeqs: 2, setup: new SchedulerSetup { Policy = SchedulingPolicies.Create(policy) });
         double now = 0;
+        Enter();
+        harness.Turn();
         var poor = harness.Add(FakeLanguage.Prompt(1, 40), 20, scheduling: new RequestScheduling { Priority = 1, User = "poor" }, queuedAt: now);
         for (int turn = 0; turn < 2000 && poor.Status != RequestStatus.Finished; turn++)
         {
-            now += 1;
-            if (harness.Scheduler.WaitingCount < 10)
-            {
-                harness.Add(FakeLanguage.Prompt(turn, 2), 1, scheduling: new RequestScheduling { User = "rich" }, queuedAt: now);
-            }
-
+            now += 0.1;
+            Enter();
             harness.Turn();
+            Assert.True(harness.Scheduler.WaitingCount > 1, "the others were too few");
         }
 
         Assert.Equal(RequestStatus.Finished, poor.Status);
         harness.Drain();
+
+        void Enter()
+        {
+            while (harness.Scheduler.WaitingCount < 10)
+            {
+                harness.Add(FakeLanguage.Prompt(harness.Requests.Count, 2), 1, scheduling: new RequestScheduling { User = "rich" }, queuedAt: now);
+            }
+        }
+    }
+
+    [Fact]
+    public void To_fair_a_second_of_waiting_is_worth_a_hundred_tokens()
+    {
+        var policy = new FairPolicy();
+        Assert.Equal(0, policy.RankOf(Of("a", 0)));
+        Assert.Equal(50, policy.RankOf(Of("a", 0)), 9); // its user has asked for 50 tokens before
+        Assert.Equal(49, policy.RankOf(Of("b", 0.49)), 9);
+        Assert.Equal(51, policy.RankOf(Of("c", 0.51)), 9);
+
+        static Request Of(string user, double queuedAt) => new(1, FakeLanguage.Prompt(1, 30), SamplingParams.Greedy, 20, [], 4, 0)
+        {
+            Scheduling = new RequestScheduling { User = user },
+            QueuedAt = queuedAt,
+        };
     }
 
     [Fact]
