@@ -65,14 +65,13 @@ internal sealed class KvCacheManager
     /// </summary>
     internal bool TryGrow(Request request, int tokens, StepPlan plan)
     {
-        int needed = BlocksFor(tokens);
-        bool copies = WritesShared(request);
-        if (needed - request.BlockCount + (copies ? 1 : 0) > _pool.Free)
+        if (BlocksToGrow(request, tokens) > _pool.Free)
         {
             return false;
         }
 
-        if (copies)
+        int needed = BlocksFor(tokens);
+        if (WritesShared(request))
         {
             CopyOnWrite(request, plan);
         }
@@ -87,6 +86,9 @@ internal sealed class KvCacheManager
 
         return true;
     }
+
+    /// <summary>Blocks that the request would take from the pool to hold so many tokens, a copy of a shared one among them.</summary>
+    internal int BlocksToGrow(Request request, int tokens) => BlocksFor(tokens) - request.BlockCount + (WritesShared(request) ? 1 : 0);
 
     /// <summary>Whether the next token goes into a block that others read too, which is copied first.</summary>
     internal bool WritesShared(Request request) =>

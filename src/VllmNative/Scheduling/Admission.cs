@@ -218,7 +218,7 @@ internal sealed class Admission
         }
 
         // The whole sequence must fit now, so that chunks of many prompts do not starve each other; so must a copy of a shared block.
-        int needed = _cache.BlocksFor(request.Length) - request.BlockCount - hits.Length + (_cache.WritesShared(request) ? 1 : 0);
+        int needed = _cache.BlocksToGrow(request, request.Length) - hits.Length;
         if (needed > _cache.Pool.Free - Unowned(hits) - ReserveFor(request) || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
         {
             return false;

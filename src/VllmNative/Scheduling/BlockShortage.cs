@@ -27,7 +27,7 @@ internal sealed class BlockShortage(KvCacheManager cache, RunningRequests runnin
     }
 
     /// <summary>Gives a running request its blocks; false when it sits out this step, or was preempted itself.</summary>
-    /// <param name="request">Of no lower rank than the last that is schedulable.</param>
+    /// <param name="request">One of the schedulable ones.</param>
     /// <param name="tokens">Its tokens in the KV cache afterwards.</param>
     /// <param name="plan">Gets the copies.</param>
     internal bool TryGrow(Request request, int tokens, StepPlan plan)
@@ -35,7 +35,7 @@ internal sealed class BlockShortage(KvCacheManager cache, RunningRequests runnin
         while (!cache.TryGrow(request, tokens, plan))
         {
             Any = true;
-            int lacking = cache.BlocksFor(tokens) - request.BlockCount + (cache.WritesShared(request) ? 1 : 0);
+            int lacking = cache.BlocksToGrow(request, tokens);
             if (_arriving >= lacking)
             {
                 _arriving -= lacking;
