@@ -49,6 +49,9 @@ internal sealed class BlockPool
     /// <summary>Blocks that somebody owns; the null block is not counted.</summary>
     internal int Used => Total - 1 - Free;
 
+    /// <summary>How often a cached block got an owner again.</summary>
+    internal long Revivals { get; private set; }
+
     /// <summary>How often a cached block gave way; other threads may read it.</summary>
     internal long Evictions { get; private set; }
 
@@ -94,6 +97,7 @@ internal sealed class BlockPool
         if (_references[block]++ == 0)
         {
             _cached.Remove(block);
+            Revivals++;
             Publish();
         }
     }

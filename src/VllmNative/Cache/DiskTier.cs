@@ -5,7 +5,8 @@ namespace VllmNative.Cache;
 
 /// <summary>
 /// The prefix cache's blocks on disk, seen from the engine thread: what reaches the host's tier is written by the offload thread, and a
-/// request whose beginning is not in memory asks it, once, for more. Host blocks are where both meet.
+/// request whose beginning is not in memory asks it, once, for more. First it only asks how much there is: host blocks, where both
+/// meet, are taken for what was found.
 /// </summary>
 internal sealed class DiskTier
 {
@@ -16,12 +17,16 @@ internal sealed class DiskTier
     private readonly HostTier _tier;
     private readonly PrefixCache _prefixes;
     private readonly int _blockSize;
-    private readonly Dictionary<long, Load> _loads = [];
+    private readonly Dictionary<long, Read> _reads = [];
     private readonly Dictionary<long, OffloadBlock[]> _stores = [];
     private long _lastJob;
     private long _loaded;
 
-    private sealed record Load(Request Request, int First, int[] HostBlocks);
+    /// <param name="Request">Waits for it.</param>
+    /// <param name="First">Leading blocks that are in memory.</param>
+    /// <param name="Pinned">Those of them that the host's tier has: they stay while the request waits.</param>
+    /// <param name="HostBlocks">Where what was found goes; none while it is only looked for.</param>
+    private sealed record Read(Request Request, int First, int[] Pinned, int[] HostBlocks);
 
     internal DiskTier(OffloadThread thread, HostTier tier, PrefixCache prefixes, int blockSize)
     {
@@ -37,35 +42,35 @@ internal sealed class DiskTier
 
     internal DiskStats Stats => _thread.Stats;
 
-    /// <summary>Asks for what follows the blocks that are in memory; the request waits for the answer. False when there is nothing to ask, or no room.</summary>
+    /// <summary>Asks for what follows the blocks that are in memory; the request waits for the answer. False when there is nothing to ask.</summary>
     /// <param name="request">It holds no blocks.</param>
-    /// <param name="known">Leading blocks that are in memory.</param>
-    internal bool TryAsk(Request request, int known)
+    /// <param name="known">Nodes of its leading blocks that are in memory.</param>
+    internal bool TryAsk(Request request, ReadOnlySpan<int> known)
     {
-        // Half of the tier at most, so that what it holds is not pushed out by a guess.
-        int wanted = Math.Min(((request.Length - 1) / _blockSize) - known, Math.Min(MostLoads, _tier.Host.Total / 2));
-        if (request.AskedDisk || wanted <= 0)
+        int most = Math.Min((request.Length - 1) / _blockSize, known.Length + MostLoads);
+        if (request.AskedDisk || most <= known.Length)
         {
             return false;
         }
 
         request.AskedDisk = true;
-        var host = new List<int>(wanted);
-        while (host.Count < wanted && _tier.TryTake(out int block))
-        {
-            host.Add(block);
-        }
-
-        int[] blocks = [.. host];
-        int[] tokens = request.Tokens.Span[..((known + blocks.Length) * _blockSize)].ToArray();
         long id = ++_lastJob;
-        if (blocks.Length == 0 || !_thread.TryLoad(new LoadJob(id, tokens, ScopeOf(request.Scheduling.CacheSalt), known, blocks)))
+        if (!_thread.TryFind(new FindJob(id, PathOf(request, most), ScopeOf(request.Scheduling.CacheSalt), known.Length)))
         {
-            Array.ForEach(blocks, _tier.GiveBack);
             return false;
         }
 
-        _loads.Add(id, new Load(request, known, blocks));
+        var pinned = new List<int>();
+        foreach (int node in known)
+        {
+            if (_prefixes.Index.HostBlockOf(node) is not PrefixIndex.None and int block)
+            {
+                _tier.Pin(block);
+                pinned.Add(block);
+            }
+        }
+
+        _reads.Add(id, new Read(request, known.Length, [.. pinned], []));
         request.InTransfer = true;
         return true;
     }
@@ -75,33 +80,59 @@ internal sealed class DiskTier
     {
         while (_thread.TryTake(out OffloadResult result))
         {
-            if (result.IsLoad)
+            switch (result.Kind)
             {
-                _loads.Remove(result.Id, out Load? load);
-                Take(load!, result.Blocks);
-            }
-            else
-            {
-                _stores.Remove(result.Id, out OffloadBlock[]? blocks);
-                foreach (OffloadBlock block in blocks!)
-                {
-                    _tier.Unpin(block.HostBlock);
-                }
+                case OffloadResultKind.Found:
+                    _reads.Remove(result.Id, out Read? question);
+                    Load(question!, result.Blocks);
+                    break;
+                case OffloadResultKind.Loaded:
+                    _reads.Remove(result.Id, out Read? load);
+                    Take(load!, result.Blocks);
+                    break;
+                default:
+                    _stores.Remove(result.Id, out OffloadBlock[]? blocks);
+                    Array.ForEach(blocks!, block => _tier.Unpin(block.HostBlock));
+                    break;
             }
         }
     }
 
-    private void Take(Load load, int blocks)
+    // Takes host blocks for what was found, half of the tier at most: a single request shall not push out all that the others left.
+    private void Load(Read question, int found)
+    {
+        Request request = question.Request;
+        int wanted = request.Status == RequestStatus.Finished ? 0 : Math.Min(found, _tier.Host.Total / 2);
+        var host = new List<int>(wanted);
+        while (host.Count < wanted && _tier.TryTake(out int block))
+        {
+            host.Add(block);
+        }
+
+        Read load = question with { HostBlocks = [.. host] };
+        long id = ++_lastJob;
+        if (host.Count > 0 && _thread.TryLoad(new LoadJob(id, PathOf(request, load.First + host.Count), ScopeOf(request.Scheduling.CacheSalt), load.First, load.HostBlocks)))
+        {
+            _reads.Add(id, load);
+        }
+        else
+        {
+            Take(load, 0);
+        }
+    }
+
+    private void Take(Read load, int blocks)
     {
         Request request = load.Request;
         request.InTransfer = false;
-        int kept = request.Status == RequestStatus.Finished ? 0 : Keep(load, blocks);
+        int kept = blocks == 0 || request.Status == RequestStatus.Finished ? 0 : Keep(load, blocks);
         Array.ForEach(load.HostBlocks[kept..], _tier.GiveBack);
+        Array.ForEach(load.Pinned, _tier.Unpin);
         Volatile.Write(ref _loaded, _loaded + kept);
     }
 
     // How many of the loaded blocks the index knows now; those before may have given way meanwhile, then nothing is found behind them.
-    private int Keep(Load load, int blocks)
+    private int Keep(Read load, int blocks)
     {
         int kept = 0;
         int[] known = new int[load.First + blocks];
@@ -146,6 +177,8 @@ internal sealed class DiskTier
             }
         }
     }
+
+    private int[] PathOf(Request request, int blocks) => request.Tokens.Span[..(blocks * _blockSize)].ToArray();
 
     private static PrefixScope ScopeOf(string? salt) => salt is null ? PrefixScope.Shared : new PrefixScope(null, salt);
 }

@@ -29,6 +29,9 @@ internal sealed class KvCacheManager
 
     internal PrefixCache? Prefixes => _prefixes;
 
+    /// <summary>By how many blocks at most a request that was looked up in the prefix cache may have come to need less, counted up.</summary>
+    internal long Gains => _pool.Revivals + (_prefixes?.Index.Gains ?? 0);
+
     internal int BlocksFor(int tokens) => (tokens + BlockSize - 1) / BlockSize;
 
     /// <summary>A request has come.</summary>

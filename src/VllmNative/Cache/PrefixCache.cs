@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using VllmNative.Requests;
 
 namespace VllmNative.Cache;
@@ -11,7 +12,7 @@ internal sealed class PrefixCache
     private readonly BlockPool _pool;
     private readonly PrefixIndex _index;
     private readonly int _blockSize;
-    private readonly Dictionary<PrefixKey, PrefixRoot> _roots = [];
+    private readonly ConcurrentDictionary<PrefixKey, PrefixRoot> _roots = [];
     private readonly Dictionary<long, PrefixRoot> _rootsById = [];
     private long _queries;
     private long _hits;
@@ -33,25 +34,34 @@ internal sealed class PrefixCache
 
     internal PrefixCacheStats Stats => new(Volatile.Read(ref _queries), Volatile.Read(ref _hits));
 
-    /// <summary>Hashes a new request's prompt; on the caller's thread, so that the engine's only looks up.</summary>
-    internal static void HashPrompt(Request request, int blockSize)
+    /// <summary>
+    /// Hashes a new request's prompt and looks its blocks up. On the caller's thread, so that the engine's has only to see whether what was
+    /// found is still there.
+    /// </summary>
+    internal void Prepare(Request request)
     {
         ReadOnlySpan<int> tokens = request.Tokens.Span[..request.PromptLength];
-        for (int block = 0; (block + 1) * blockSize <= tokens.Length; block++)
+        for (int block = 0; (block + 1) * _blockSize <= tokens.Length; block++)
         {
-            request.BlockHashes[block] = TokenHash.Of(tokens.Slice(block * blockSize, blockSize));
+            request.BlockHashes[block] = TokenHash.Of(tokens.Slice(block * _blockSize, _blockSize));
             request.HashedBlocks = block + 1;
+        }
+
+        // Further completions go on from the first one's blocks.
+        if (request.Parent is null && !request.Scheduling.SkipReadingPrefixCache && _roots.TryGetValue(KeyOf(request), out PrefixRoot? root))
+        {
+            request.Foreseen = PrefixPath.Find(_index, root.Id, tokens, request.BlockHashes, _blockSize);
         }
     }
 
     /// <summary>Finds out where the request's sequence begins.</summary>
     internal void Enter(Request request)
     {
-        var key = new PrefixKey(0, request.Scheduling.CacheSalt);
+        PrefixKey key = KeyOf(request);
         if (!_roots.TryGetValue(key, out PrefixRoot? root))
         {
             root = new PrefixRoot(key, _index.NewId());
-            _roots.Add(key, root);
+            _roots[key] = root;
             _rootsById.Add(root.Id, root);
         }
 
@@ -80,8 +90,8 @@ internal sealed class PrefixCache
     {
         int most = Math.Min((request.Length - 1) / _blockSize, nodes.Length);
         ReadOnlySpan<int> tokens = request.Tokens.Span;
-        long parent = request.PrefixRoot;
-        int found = 0;
+        int found = request.Foreseen?.CopyTo(nodes.AsSpan(0, most), _index, request.PrefixRoot) ?? 0;
+        long parent = found == 0 ? request.PrefixRoot : _index.IdOf(nodes[found - 1]);
         while (found < most)
         {
             int node = _index.Find(parent, HashOf(request, found), tokens.Slice(found * _blockSize, _blockSize));
@@ -181,10 +191,12 @@ internal sealed class PrefixCache
     {
         if (root is { Users: 0 })
         {
-            _roots.Remove(root.Key);
+            _roots.TryRemove(root.Key, out _);
             _rootsById.Remove(root.Id);
         }
     }
+
+    private static PrefixKey KeyOf(Request request) => new(0, request.Scheduling.CacheSalt);
 
     private ulong HashOf(Request request, int block)
     {

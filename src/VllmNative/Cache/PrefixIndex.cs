@@ -6,10 +6,14 @@ namespace VllmNative.Cache;
 /// Finds blocks by what they hold. A node stands for the tokens of one block behind a certain other node; its id is never
 /// reused, and tokens are compared, so that neither a collision nor a parent that is gone can give a wrong block. A node
 /// lives as long as a copy of its block does, on the device or in host memory. Nothing is allocated after construction.
+/// One thread changes it; others may look into it meanwhile: a node's content only changes while its id is 0.
 /// </summary>
 internal sealed class PrefixIndex
 {
     internal const int None = -1;
+
+    // Another thread that finds a chain longer than this was led astray by changes.
+    private const int LongestChain = 64;
 
     private readonly int _blockSize;
     private readonly int[] _buckets;
@@ -61,6 +65,12 @@ internal sealed class PrefixIndex
     /// <summary>Nodes that can be found.</summary>
     internal int Count { get; private set; }
 
+    /// <summary>
+    /// By how much at most look-ups may have come to find more blocks on the device, counted up: a look-up finds no more than an earlier one
+    /// by the difference of this number.
+    /// </summary>
+    internal long Gains { get; private set; }
+
     /// <summary>A number for a root or a node, given out once.</summary>
     internal long NewId() => ++_lastId;
 
@@ -98,6 +108,34 @@ internal sealed class PrefixIndex
         return None;
     }
 
+    /// <summary>As <see cref="Find"/>, on any thread; a node that changes meanwhile may be missed.</summary>
+    /// <param name="parent">Id of the node before, or of the root.</param>
+    /// <param name="hash"><see cref="TokenHash.Of"/> the tokens.</param>
+    /// <param name="tokens">One block of tokens.</param>
+    /// <param name="id">The node's: as long as it has this id it stands for these tokens.</param>
+    internal int FindFromOutside(long parent, ulong hash, ReadOnlySpan<int> tokens, out long id)
+    {
+        ulong key = TokenHash.Behind(parent, hash);
+        int node = Volatile.Read(ref _buckets[Bucket(key)]);
+        for (int looked = 0; node != None && looked < LongestChain; looked++)
+        {
+            id = Volatile.Read(ref _ids[node]);
+            if (id != 0 && _keys[node] == key && _parents[node] == parent && tokens.SequenceEqual(TokensOf(node)))
+            {
+                Volatile.ReadBarrier();
+                if (_ids[node] == id)
+                {
+                    return node;
+                }
+            }
+
+            node = Volatile.Read(ref _next[node]);
+        }
+
+        id = 0;
+        return None;
+    }
+
     /// <summary>Adds a node that is not known yet; give it a block next.</summary>
     /// <param name="parent">Id of the node before, or of the root.</param>
     /// <param name="hash"><see cref="TokenHash.Of"/> the tokens.</param>
@@ -110,12 +148,13 @@ internal sealed class PrefixIndex
         Debug.Assert(node != None, "every node has a block, so nodes cannot run out");
         _unused = _next[node];
         ulong key = TokenHash.Behind(parent, hash);
-        (_keys[node], _ids[node], _parents[node], _deviceBlocks[node], _hostBlocks[node], _roots[node]) = (key, NewId(), parent, None, None, root);
+        (_keys[node], _parents[node], _deviceBlocks[node], _hostBlocks[node], _roots[node]) = (key, parent, None, None, root);
         _parentNodes[node] = parentNode;
         tokens.CopyTo(_tokens.AsSpan(node * _blockSize));
+        Volatile.Write(ref _ids[node], NewId());
         int bucket = Bucket(key);
         _next[node] = _buckets[bucket];
-        _buckets[bucket] = node;
+        Volatile.Write(ref _buckets[bucket], node);
         Count++;
         if (root is not null)
         {
@@ -153,6 +192,8 @@ internal sealed class PrefixIndex
 
     internal void SetDeviceBlock(int node, int block)
     {
+        // Behind a node that only the host had, there may be others that the device has; a new one has nothing behind it.
+        Gains += _hostBlocks[node] == None ? 1 : Capacity;
         _deviceBlocks[node] = block;
         _ofDeviceBlock[block] = node;
     }
@@ -215,6 +256,8 @@ internal sealed class PrefixIndex
         _next[node] = _unused;
         _unused = node;
         _ids[node] = 0;
+        // Whoever looks from outside sees no new content under the old id.
+        Volatile.WriteBarrier();
         Count--;
         PrefixRoot? root = _roots[node];
         _roots[node] = null;

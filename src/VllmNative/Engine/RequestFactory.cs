@@ -134,11 +134,7 @@ internal sealed class RequestFactory
                 Deadline = Deadline(now, _options.RequestTimeout),
                 QueueDeadline = Deadline(now, _options.QueueTimeout),
             };
-            if (_options.EnablePrefixCaching)
-            {
-                PrefixCache.HashPrompt(request, _parts.KvGroup.BlockSize);
-            }
-
+            _parts.Core.Scheduler.Cache.Prefixes?.Prepare(request);
             beams?.Add(request);
             requests[i] = request;
         }

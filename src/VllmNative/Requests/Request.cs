@@ -1,3 +1,5 @@
+using VllmNative.Cache;
+
 namespace VllmNative.Requests;
 
 /// <summary>
@@ -161,6 +163,15 @@ internal sealed class Request
     internal ulong[] BlockHashes { get; }
 
     internal int HashedBlocks { get; set; }
+
+    /// <summary>What the prefix index had of the prompt before the request was handed in; null = nothing. See <see cref="PrefixCache.Prepare"/>.</summary>
+    internal PrefixPath? Foreseen { get; set; }
+
+    /// <summary>Blocks that it needed when it was looked up and did not fit, and the cache's count of gains then; 0 = it was not since it last ran.</summary>
+    internal int NeededBlocks { get; set; }
+
+    /// <inheritdoc cref="NeededBlocks"/>
+    internal long NeededAtGains { get; set; }
 
     /// <summary>Where its sequence begins in the prefix index; 0 = it is not known there.</summary>
     internal long PrefixRoot { get; set; }

@@ -12,7 +12,7 @@ namespace VllmNative.Scheduling;
 /// </summary>
 internal sealed class Admission
 {
-    // A step looks no further than so many requests that do not fit.
+    // A step looks no further than so many requests that do not fit; those that wait for copies of blocks are not counted.
     private const int MostPassed = 16;
 
     private readonly SchedulerLimits _limits;
@@ -28,6 +28,8 @@ internal sealed class Admission
     private readonly StaticBatch? _static;
     private readonly int[] _matched;
     private readonly List<Request> _passed = [];
+    private int _unfit; // of those passed, who does not fit
+    private int _awaited; // of those passed, whose beginnings the disk is asked for
     private int _promised; // blocks that running requests have still to take for the tokens that they have
 
     internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget, PlanList<StepEvent> events)
@@ -102,7 +104,9 @@ internal sealed class Admission
             return;
         }
 
-        while (!_budget.IsSpent && !_running.Full && _passed.Count < MostPassed && _waiting.First is { } request)
+        (_unfit, _awaited) = (0, 0);
+        // Rows are kept for those who wait for the disk: were all asked about at once, none would find what the ones before it bring.
+        while (!_budget.IsSpent && !_running.Full && _running.Count + _awaited < _limits.MaxNumSeqs && _unfit < MostPassed && _waiting.First is { } request)
         {
             if (TryAdmit(request, plan))
             {
@@ -116,6 +120,8 @@ internal sealed class Admission
             {
                 _waiting.Remove(request);
                 _passed.Add(request);
+                _unfit += request.InTransfer ? 0 : 1;
+                _awaited += request is { InTransfer: true, BlockCount: 0 } ? 1 : 0;
                 if (!request.InTransfer && request.Overtaken >= _limits.MaxOvertakes)
                 {
                     break;
@@ -205,21 +211,37 @@ internal sealed class Admission
         }
 
         ReadOnlySpan<int> hits = default;
+        int known = 0;
         int onHost = 0;
-        if (request.BlockCount == 0 && request.PrefixRoot != 0 && !request.Scheduling.SkipReadingPrefixCache)
+        bool looksUp = request.BlockCount == 0 && request.PrefixRoot != 0 && !request.Scheduling.SkipReadingPrefixCache;
+        int room = _cache.Pool.Free - ReserveFor(request);
+        if (looksUp)
         {
-            Span<int> matched = _matched.AsSpan(0, _cache.Prefixes!.Match(request, _matched));
-            hits = matched[..DeviceHits(matched)];
-            onHost = _tier?.HitsOf(matched[hits.Length..]) ?? 0;
-            if (_disk is not null && _disk.TryAsk(request, matched.Length))
+            if (LeastNeeded(request) > room)
             {
                 return false;
             }
+
+            known = _cache.Prefixes!.Match(request, _matched);
+            Span<int> matched = _matched.AsSpan(0, known);
+            hits = matched[..DeviceHits(matched)];
+            onHost = _tier?.HitsOf(matched[hits.Length..]) ?? 0;
         }
 
         // The whole sequence must fit now, so that chunks of many prompts do not starve each other; so must a copy of a shared block.
-        int needed = _cache.BlocksToGrow(request, request.Length) - hits.Length;
-        if (needed > _cache.Pool.Free - Unowned(hits) - ReserveFor(request) || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
+        int needed = _cache.BlocksToGrow(request, request.Length) - hits.Length + Unowned(hits);
+        if (looksUp)
+        {
+            (request.NeededBlocks, request.NeededAtGains) = (needed, _cache.Gains);
+        }
+
+        if (needed > room || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
+        {
+            return false;
+        }
+
+        // Not before it fits, since others may compute or fetch what it begins with while it waits.
+        if (looksUp && _disk is not null && _disk.TryAsk(request, _matched.AsSpan(0, known)))
         {
             return false;
         }
@@ -241,8 +263,12 @@ internal sealed class Admission
         return true;
     }
 
+    // A look-up of a long prompt takes microseconds: one that did not fit is looked up again only when it may. 0 = nobody knows.
+    private int LeastNeeded(Request request) => request.NeededBlocks - (int)Math.Min(_cache.Gains - request.NeededAtGains, request.NeededBlocks);
+
     private void Start(Request request, StepPlan plan, int tokens, ReadOnlySpan<int> hits)
     {
+        request.NeededBlocks = 0;
         _waiting.Remove(request);
         _running.Add(request);
         if (hits.Length > 0)

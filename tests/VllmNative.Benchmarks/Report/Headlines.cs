@@ -26,6 +26,11 @@ internal static class Headlines
             yield return new Figure($"Schedule a step, {running} requests", Schedule(scheduler), running / 1e6, "M tokens/s");
         }
 
+        using (var scheduler = new SchedulerWorkload(256, waiting: 16))
+        {
+            yield return new Figure("Schedule a step, 256 requests, 16 prompts of 8192 tokens wait for blocks", Schedule(scheduler), 256 / 1e6, "M tokens/s");
+        }
+
         var prefixes = new PrefixWorkload();
         double promptTokens = PrefixWorkload.PromptTokens / 1e6;
         yield return new Figure($"Prefix cache: look up {PrefixWorkload.PromptTokens} cached tokens", Many(10, prefixes.LookUp), promptTokens, "M tokens/s");

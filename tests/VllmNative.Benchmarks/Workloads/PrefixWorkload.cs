@@ -40,7 +40,7 @@ internal sealed class PrefixWorkload
         foreach (Request request in _waiting)
         {
             cache.Enter(request);
-            PrefixCache.HashPrompt(request, BlockSize);
+            _prefixes.Prepare(request);
         }
     }
 
@@ -59,7 +59,7 @@ internal sealed class PrefixWorkload
     internal void Hash()
     {
         _next = (_next + 1) % Prompts;
-        PrefixCache.HashPrompt(_waiting[_next], BlockSize);
+        _prefixes.Prepare(_waiting[_next]);
     }
 
     /// <summary>Takes a free block and gives it back.</summary>

@@ -61,6 +61,22 @@ public sealed class PrefixIndexTests
     }
 
     [Fact]
+    public void Gains_are_at_least_what_a_look_up_finds_more_than_before()
+    {
+        PrefixIndex index = NewIndex();
+        int first = Add(index, Root.Id, -1, 1, [1, 2]);
+        index.SetHostBlock(first, 0);
+        int second = Add(index, index.IdOf(first), first, 2, [3, 4]);
+        Add(index, index.IdOf(second), second, 3, [5, 6]);
+        Assert.Equal(3, index.Gains);
+        // The device has the second and the third, which nobody gets to without the first.
+        index.DropDeviceBlock(1);
+        long before = index.Gains;
+        index.SetDeviceBlock(first, 4);
+        Assert.True(index.Gains - before >= 3);
+    }
+
+    [Fact]
     public void A_path_leads_from_the_first_block()
     {
         PrefixIndex index = NewIndex();

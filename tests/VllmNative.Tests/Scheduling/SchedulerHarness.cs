@@ -107,6 +107,7 @@ internal sealed class SchedulerHarness : IDisposable
             Scheduling = scheduling ?? new RequestScheduling(),
             QueuedAt = queuedAt,
         };
+        Prefixes?.Prepare(request);
         Requests.Add(request);
         return request;
     }

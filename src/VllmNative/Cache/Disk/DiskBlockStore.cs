@@ -64,6 +64,14 @@ internal sealed class DiskBlockStore
         return _lastUse;
     }
 
+    /// <summary>Whether a block is there, by name and length; one that is not counts as missed.</summary>
+    internal bool Has(in BlockHash hash)
+    {
+        bool there = IsThere(hash);
+        Volatile.Write(ref _missed, _missed + (there ? 0 : 1));
+        return there;
+    }
+
     /// <summary>Writes a block unless it is there; false if it is not on the disk afterwards.</summary>
     /// <param name="hash">The block.</param>
     /// <param name="payload">Its bytes.</param>

@@ -5,7 +5,7 @@ namespace VllmNative.Cache.Disk;
 
 /// <summary>
 /// The one thread that hashes paths and touches the disk. The engine thread adds jobs and takes results, and waits for neither.
-/// Loads go before stores, even between the blocks of one, since a request waits for them; in idle moments the store scans.
+/// Reads go before stores, even between the blocks of one, since a request waits for them; in idle moments the store scans.
 /// </summary>
 internal sealed class OffloadThread : IDisposable
 {
@@ -18,7 +18,7 @@ internal sealed class OffloadThread : IDisposable
     private readonly int _blockSize;
     private readonly Action _wake;
     private readonly Action<string>? _log;
-    private readonly OffloadQueue<LoadJob> _loads;
+    private readonly OffloadQueue<ReadJob> _reads;
     private readonly OffloadQueue<StoreJob> _stores;
     private readonly ConcurrentQueue<OffloadResult> _results = new();
     private readonly AutoResetEvent _added = new(false);
@@ -44,7 +44,7 @@ internal sealed class OffloadThread : IDisposable
         _blockSize = blockSize;
         _wake = wake;
         _log = log;
-        _loads = new OffloadQueue<LoadJob>(capacity);
+        _reads = new OffloadQueue<ReadJob>(capacity);
         _stores = new OffloadQueue<StoreJob>(capacity);
         _thread = new Thread(Work) { IsBackground = true, Name = "vllm-native offload" };
         _thread.Start();
@@ -53,7 +53,20 @@ internal sealed class OffloadThread : IDisposable
     /// <summary>Statistics of the disk; any thread may read them.</summary>
     internal DiskStats Stats => _store.Stats;
 
-    /// <summary>Adds a load; false if too many are open: nothing is loaded, and no result will come. For the engine thread.</summary>
+    /// <summary>Adds a question; false if too many reads are open: no result will come. For the engine thread.</summary>
+    /// <exception cref="ArgumentException">The path is not of full blocks, or the first block does not lie on it.</exception>
+    internal bool TryFind(FindJob job)
+    {
+        int blocks = BlocksOf(job);
+        if ((uint)job.FirstBlock >= (uint)blocks)
+        {
+            throw Outside(job.FirstBlock, job.FirstBlock, blocks);
+        }
+
+        return TryAdd(_reads, job);
+    }
+
+    /// <summary>Adds a load; false if too many reads are open: nothing is loaded, and no result will come. For the engine thread.</summary>
     /// <exception cref="ArgumentException">The path is not of full blocks, or the blocks do not lie on it.</exception>
     internal bool TryLoad(LoadJob job)
     {
@@ -63,7 +76,7 @@ internal sealed class OffloadThread : IDisposable
             throw Outside(job.FirstBlock, job.FirstBlock + (long)job.HostBlocks.Length - 1, blocks);
         }
 
-        return TryAdd(_loads, job);
+        return TryAdd(_reads, job);
     }
 
     /// <summary>Adds a store; false if too many are open: nothing is stored, and no result will come. For the engine thread.</summary>
@@ -90,13 +103,13 @@ internal sealed class OffloadThread : IDisposable
             return false;
         }
 
-        if (result.IsLoad)
+        if (result.Kind == OffloadResultKind.Stored)
         {
-            _loads.Close();
+            _stores.Close();
         }
         else
         {
-            _stores.Close();
+            _reads.Close();
         }
 
         return true;
@@ -146,14 +159,14 @@ internal sealed class OffloadThread : IDisposable
     {
         while (!_stopping)
         {
-            if (ServeLoads())
+            if (ServeReads())
             {
                 continue;
             }
 
             if (_stores.TryTake(out StoreJob? store))
             {
-                Finish(store, isLoad: false, Store(store));
+                Finish(store, OffloadResultKind.Stored, Store(store));
             }
             else if (!Scan())
             {
@@ -161,10 +174,10 @@ internal sealed class OffloadThread : IDisposable
             }
         }
 
-        ServeLoads();
+        ServeReads();
         while (_stores.TryTake(out StoreJob? store))
         {
-            Finish(store, isLoad: false, 0);
+            Finish(store, OffloadResultKind.Stored, 0);
         }
     }
 
@@ -181,22 +194,50 @@ internal sealed class OffloadThread : IDisposable
         }
     }
 
-    private bool ServeLoads()
+    private bool ServeReads()
     {
         bool any = false;
-        while (_loads.TryTake(out LoadJob? load))
+        while (_reads.TryTake(out ReadJob? read))
         {
-            Finish(load, isLoad: true, Load(load));
+            if (read is LoadJob load)
+            {
+                Finish(load, OffloadResultKind.Loaded, Load(load));
+            }
+            else
+            {
+                Finish(read, OffloadResultKind.Found, Find((FindJob)read));
+            }
+
             any = true;
         }
 
         return any;
     }
 
-    private void Finish(OffloadJob job, bool isLoad, int blocks)
+    private void Finish(OffloadJob job, OffloadResultKind kind, int blocks)
     {
-        _results.Enqueue(new OffloadResult(job.Id, isLoad, blocks));
+        _results.Enqueue(new OffloadResult(job.Id, kind, blocks));
         _wake();
+    }
+
+    private int Find(FindJob job)
+    {
+        int found = 0;
+        try
+        {
+            HashChain chain = _chains.Of(job.Scope, job.Tokens.Span);
+            int most = (job.Tokens.Length / _blockSize) - job.FirstBlock;
+            while (!_stopping && found < most && _store.Has(chain[job.FirstBlock + found]))
+            {
+                found++;
+            }
+        }
+        catch (Exception e)
+        {
+            NoteFailure(e);
+        }
+
+        return found;
     }
 
     private int Load(LoadJob job)
@@ -237,7 +278,7 @@ internal sealed class OffloadThread : IDisposable
             {
                 OffloadBlock block = job.Blocks.Span[i];
                 stored += _store.Write(chain[block.PathIndex], _host.Block(block.HostBlock), use - block.PathIndex) ? 1 : 0;
-                ServeLoads();
+                ServeReads();
             }
 
             if (stored > 0)

@@ -32,12 +32,12 @@ public sealed class OffloadThreadTests : IDisposable
         OffloadThread first = Start();
         Fill(0, 1, 2);
         Assert.True(first.TryStore(new StoreJob(1, Path(3), PrefixScope.Shared, Blocks((0, 0), (1, 1), (2, 2)))));
-        Assert.Equal(new OffloadResult(1, IsLoad: false, 3), Next(first));
+        Assert.Equal(new OffloadResult(1, OffloadResultKind.Stored, 3), Next(first));
         first.Dispose();
 
         OffloadThread second = Start();
         Assert.True(second.TryLoad(new LoadJob(2, Path(5), PrefixScope.Shared, 1, new[] { 5, 6, 7 })));
-        Assert.Equal(new OffloadResult(2, IsLoad: true, 2), Next(second));
+        Assert.Equal(new OffloadResult(2, OffloadResultKind.Loaded, 2), Next(second));
         Assert.Equal(_host.Bytes(1), _host.Bytes(5));
         Assert.Equal(_host.Bytes(2), _host.Bytes(6));
         Assert.Equal((2L, 1L), (second.Stats.Loaded, second.Stats.Missed));

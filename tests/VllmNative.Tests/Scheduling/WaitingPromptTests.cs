@@ -1,0 +1,92 @@
+using VllmNative.Requests;
+using VllmNative.Scheduling;
+using VllmNative.Steps;
+using VllmNative.Tests.Execution;
+using Xunit;
+
+namespace VllmNative.Tests.Scheduling;
+
+/// <summary>A prompt that did not fit is looked up in the prefix cache again only when it may fit by now; nobody notices but the clock.</summary>
+public sealed class WaitingPromptTests
+{
+    [Fact]
+    public void A_prompt_that_cannot_fit_yet_is_not_looked_up_again()
+    {
+        using var harness = new SchedulerHarness(numBlocks: 17, blockSize: 4, maxSeqs: 4, prefixCaching: true);
+        int[] prompt = FakeLanguage.Prompt(1, 32);
+        harness.Add(prompt, maxTokens: 3);
+        harness.Step();
+        Request waiting = harness.Add([.. prompt[..16], .. FakeLanguage.Prompt(2, 32)], maxTokens: 4);
+        harness.Step();
+        Assert.Equal((RequestStatus.Waiting, 12 - 4), (waiting.Status, waiting.NeededBlocks));
+        // A wrong answer is believed as long as nothing has changed, and no longer.
+        waiting.NeededBlocks = 100;
+        harness.Step();
+        Assert.Equal((RequestStatus.Waiting, 100), (waiting.Status, waiting.NeededBlocks));
+        waiting.NeededAtGains -= 100;
+        harness.Drain();
+        Assert.Equal((RequestStatus.Finished, 16), (waiting.Status, waiting.CachedTokens));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(12)]
+    public void Whoever_fits_begins_in_the_same_step_as_if_everybody_was_looked_up(int tierBlocks)
+    {
+        int remembered = 0;
+        int hits = 0;
+        for (int seed = 0; seed < 40; seed++)
+        {
+            using var one = new Life(seed, tierBlocks);
+            using var other = new Life(seed, tierBlocks);
+            for (int turn = 0; turn < 200; turn++)
+            {
+                remembered += one.Harness.Scheduler.Waiting.Count(request => request.NeededBlocks > 0);
+                foreach (Request request in other.Harness.Scheduler.Waiting)
+                {
+                    request.NeededBlocks = 0;
+                }
+
+                one.Turn();
+                other.Turn();
+                Assert.True(
+                    one.Harness.Admitted.Select(request => (request.Id, request.CachedTokens)).SequenceEqual(other.Harness.Admitted.Select(request => (request.Id, request.CachedTokens))),
+                    $"seed {seed}, turn {turn}: {string.Join(' ', one.Harness.Admitted.Select(request => request.Id))} began instead of {string.Join(' ', other.Harness.Admitted.Select(request => request.Id))}");
+                hits += one.Harness.Admitted.Count(request => request.CachedTokens > 0);
+            }
+        }
+
+        Assert.True(remembered > 5000 && hits > 300, $"{remembered} remembered, {hits} hits");
+    }
+
+    private sealed class Life(int seed, int tierBlocks) : IDisposable
+    {
+        private readonly Random _random = new(seed);
+
+        internal SchedulerHarness Harness { get; } = new(
+            numBlocks: 40, blockSize: 4, maxSeqs: 8, budget: 48, stepsInFlight: 1 + (seed % 2), prefixCaching: true, setup: new SchedulerSetup { TierBlocks = tierBlocks });
+
+        internal void Turn()
+        {
+            if (_random.Next(2) == 0)
+            {
+                int[] prompt = [.. FakeLanguage.Prompt(_random.Next(3), _random.Next(1, 90)), .. FakeLanguage.Prompt(100 + _random.Next(4), _random.Next(0, 40))];
+                Harness.Add(prompt, maxTokens: _random.Next(1, 20));
+            }
+
+            if (_random.Next(40) == 0 && Harness.Scheduler.Running.Count > 0)
+            {
+                Harness.End(Harness.Scheduler.Running[0]);
+            }
+
+            if (_random.Next(60) == 0)
+            {
+                Harness.ResetPrefixCache();
+            }
+
+            Harness.Turn();
+        }
+
+        public void Dispose() => Harness.Dispose();
+    }
+}
