@@ -5,6 +5,7 @@ using VllmNative.Diagnostics;
 using VllmNative.Outputs;
 using VllmNative.Requests;
 using VllmNative.Scheduling;
+using VllmNative.Steps;
 using VllmNative.Tensors;
 using VllmNative.Tokenization;
 
@@ -15,14 +16,19 @@ namespace VllmNative.Engine;
 /// </summary>
 public sealed class AsyncLlmEngine : IDisposable
 {
+    /// <summary>Name of the <see cref="System.Diagnostics.Metrics.Meter"/> that shows <see cref="Stats"/> and <see cref="Memory"/>, tagged with the model.</summary>
+    public const string MeterName = "VllmNative";
+
     private readonly EngineParts _parts;
     private readonly RequestFactory _requests;
+    private readonly EngineMeter _meter;
 
     private AsyncLlmEngine(EngineOptions options, EngineParts parts)
     {
         Options = options;
         _parts = parts;
         _requests = new RequestFactory(parts, options);
+        _meter = new EngineMeter(Path.GetFileName(Path.TrimEndingDirectorySeparator(options.Model)), () => Stats, () => Memory);
     }
 
     /// <summary>The options it was made with.</summary>
@@ -51,6 +57,33 @@ public sealed class AsyncLlmEngine : IDisposable
                 Preemptions = scheduler.Preemptions,
                 SwapBlocks = scheduler.Swap?.Host.Total ?? 0,
                 UsedSwapBlocks = scheduler.Swap?.Host.Used ?? 0,
+            };
+        }
+    }
+
+    /// <summary>Who is in the engine, and what its steps have done so far.</summary>
+    public EngineStats Stats
+    {
+        get
+        {
+            Scheduler scheduler = _parts.Core.Scheduler;
+            StepEventLog events = scheduler.Events;
+            return new EngineStats
+            {
+                RunningRequests = scheduler.RunningCount,
+                WaitingRequests = scheduler.WaitingCount,
+                Steps = _parts.Core.Steps,
+                ScheduledRows = events.ScheduledRows,
+                ScheduledTokens = events.ScheduledTokens,
+                Admissions = events.CountOf(StepEventKind.Admitted),
+                FinishedRequests = events.CountOf(StepEventKind.Finished),
+                GeneratedTokens = events.SumOf(StepEventKind.Finished),
+                Preemptions = events.CountOf(StepEventKind.Preempted),
+                SwappedOutBlocks = events.SumOf(StepEventKind.SwappedOut),
+                SwappedInBlocks = events.SumOf(StepEventKind.SwappedIn),
+                OffloadedBlocks = scheduler.Tier?.Offloaded ?? 0,
+                OnloadedBlocks = scheduler.Tier?.Onloaded ?? 0,
+                DiskLoadedBlocks = scheduler.Disk?.Loaded ?? 0,
             };
         }
     }
@@ -135,7 +168,7 @@ public sealed class AsyncLlmEngine : IDisposable
         return tokenizer.EncodeChat(messages, tools);
     }
 
-    /// <summary>Forgets all cached prefixes, for instance to measure without them. Requests in flight go on.</summary>
+    /// <summary>Forgets all cached prefixes in memory, for instance to measure without them. Requests in flight go on; block files of the disk tier stay, and may be read again.</summary>
     /// <exception cref="EngineDeadException">The engine has stopped.</exception>
     public void ResetPrefixCache() => _parts.Core.ResetPrefixCache();
 
@@ -169,7 +202,11 @@ public sealed class AsyncLlmEngine : IDisposable
     public Task<int> DefragmentAsync() => _parts.Core.DefragmentAsync();
 
     /// <summary>Stops the engine; requests in flight end with finish reason Abort.</summary>
-    public void Dispose() => _parts.Core.Dispose();
+    public void Dispose()
+    {
+        _meter.Dispose();
+        _parts.Core.Dispose();
+    }
 
     internal EngineCore Core => _parts.Core;
 

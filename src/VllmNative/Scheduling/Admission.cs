@@ -24,7 +24,7 @@ internal sealed class Admission
     private readonly HostTier? _tier;
     private readonly DiskTier? _disk;
     private readonly StepBudget _budget;
-    private readonly PlanList<StepEvent> _events;
+    private readonly StepEventLog _events;
     private readonly StaticBatch? _static;
     private readonly int[] _matched;
     private readonly List<Request> _passed = [];
@@ -32,7 +32,7 @@ internal sealed class Admission
     private int _awaited; // of those passed, whose beginnings the disk is asked for
     private int _promised; // blocks that running requests have still to take for the tokens that they have
 
-    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget, PlanList<StepEvent> events)
+    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget, StepEventLog events)
     {
         (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events) = (limits, cache, policy, running, waiting, swap, tier, disk, budget, events);
         _static = limits.StaticRowTokens > 0 ? new StaticBatch(limits.MaxNumSeqs, (cache.Pool.Total - 1) / cache.BlocksFor(limits.StaticRowTokens)) : null;

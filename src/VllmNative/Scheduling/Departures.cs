@@ -8,7 +8,7 @@ namespace VllmNative.Scheduling;
 
 /// <summary>How requests leave: at once where they wait, and out of the steps in flight as these return, with row and blocks.</summary>
 internal sealed class Departures(
-    KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, Retraction retraction, PlanList<StepEvent> events, int mostRunning)
+    KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, Retraction retraction, StepEventLog events, int mostRunning)
 {
     // Finished requests whose blocks a step in flight still writes to.
     private readonly List<Request> _leaving = new(mostRunning);

@@ -6,7 +6,7 @@ using VllmNative.Steps;
 namespace VllmNative.Scheduling;
 
 /// <summary>How a request makes room: its blocks go to the host, or it is computed again.</summary>
-internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, PreemptionCost cost, long blockBytes, PlanList<StepEvent> events)
+internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, PreemptionCost cost, long blockBytes, StepEventLog events)
 {
     private long _count;
     private long _swapOuts;

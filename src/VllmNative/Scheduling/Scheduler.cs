@@ -39,8 +39,7 @@ internal sealed class Scheduler
     private readonly PinnedPrefixes _pins;
     private readonly Defragmenter _defragmenter;
 
-    // Since the last step that had something to do.
-    private readonly PlanList<StepEvent> _events;
+    private readonly StepEventLog _events;
     private long _arrivals;
     private long _evictionsSeen;
 
@@ -50,7 +49,7 @@ internal sealed class Scheduler
         _cache = cache;
         _policy = setup.Policy ?? new FcfsPolicy();
         _running = new RunningRequests(limits);
-        _events = new PlanList<StepEvent>(4 * limits.MaxNumSeqs);
+        _events = new StepEventLog(4 * limits.MaxNumSeqs);
         _swap = setup.SwapBlocks > 0 ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers, _events) : null;
         _tier = setup.TierBlocks > 0 ? new HostTier(new HostBlockPool(setup.SwapBlocks, setup.TierBlocks), cache, _transfers, cache.BlocksFor(limits.MaxNumBatchedTokens)) : null;
         _disk = setup.Disk is { } disk && _tier is not null ? new DiskTier(disk, _tier, cache.Prefixes!, cache.BlockSize) : null;
@@ -92,6 +91,9 @@ internal sealed class Scheduler
     internal BlockTransfers Transfers => _transfers;
 
     internal bool HasWork => _running.Count > 0 || _waiting.Count > 0 || _waiting.Beams.Count > 0 || _transfers.Any;
+
+    /// <summary>Counts what happens; other threads may read it.</summary>
+    internal StepEventLog Events => _events;
 
     /// <summary>How often a request lost its blocks so far; other threads may read it.</summary>
     internal long Preemptions => _preemption.Count;
@@ -255,7 +257,6 @@ internal sealed class Scheduler
     /// <summary>Copies of all steps up to this one have happened.</summary>
     internal void TransfersDone(long stepId) => _outcomes.Take(stepId);
 
-    // An empty plan is never submitted: what happened waits for the next one.
     private void HandOverEvents(StepPlan plan)
     {
         long evictions = _cache.Pool.Evictions;
@@ -265,11 +266,7 @@ internal sealed class Scheduler
             _evictionsSeen = evictions;
         }
 
-        if (!plan.IsEmpty)
-        {
-            plan.Events.AddRange(_events.Span);
-            _events.Clear();
-        }
+        _events.HandOver(plan);
     }
 
     private void Enter(Request request)

@@ -5,7 +5,7 @@ using VllmNative.Steps;
 namespace VllmNative.Scheduling;
 
 /// <summary>Host memory for the K/V of preempted requests: where it goes when a request is swapped out, and back.</summary>
-internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockTransfers transfers, PlanList<StepEvent> events)
+internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockTransfers transfers, StepEventLog events)
 {
     private int _comingFree;
     private long _swappedOut;
