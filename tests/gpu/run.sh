@@ -237,7 +237,7 @@ bench() {
 }
 
 serving() {
-  local wanted=" ${VN_GPU_BENCH:-static-rows prefix interference preemption defragment simulation} "
+  local wanted=" ${VN_GPU_BENCH:-static-rows prefix interference preemption preemption-growth defragment simulation} "
   find_managed || die "serving needs .NET here, or what pack.sh --dotnet packed"
   local tool=("$dotnet" exec "$managed/vllm-native.dll" bench) model=llama-3.1-8b
   local chat=(--workload tests/assets/workloads/chat-1000.json)
@@ -256,6 +256,7 @@ serving() {
   serve prefix prefix prefix
   serve interference interference interference
   serve preemption preemption preemption "${chat[@]}" --num-prompts 300
+  serve preemption-growth preemption-growth preemption --workload tests/assets/workloads/growth-192.json --pressure 2
   serve defragment defragment defragment
   serve simulation simulation simulation "${chat[@]}" --num-prompts 600
   serve simulation simulation-rate simulation "${chat[@]}" --num-prompts 600 --request-rate 20
