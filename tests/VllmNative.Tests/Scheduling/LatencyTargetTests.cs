@@ -115,11 +115,11 @@ public sealed class LatencyTargetTests
         Observe(1.4, 1);
         Assert.Equal(0.98, target.Factor); // one error may be larger
         Observe(1.3, 1);
-        Assert.Equal(1 / 1.3, target.Factor, 9);
+        Assert.Equal(1 / (1.005 * 1.3), target.Factor, 9);
         Observe(2.1, 2);
-        Assert.Equal(0.5, target.Factor);
+        Assert.Equal(1 / (1.005 * 2), target.Factor, 9);
         Observe(1.1, 319);
-        Assert.Equal(1 / 1.1, target.Factor, 9);
+        Assert.Equal(1 / (1.005 * 1.1), target.Factor, 9);
 
         void Observe(double error, int steps)
         {
@@ -153,22 +153,22 @@ public sealed class LatencyTargetTests
         double avoidable = predicted - model.Predict(Decodes);
         Observe(predicted, 318);
         Observe(1.2 * predicted, 2);
-        Assert.Equal(1 / 1.2, target.Factor, 9);
+        Assert.Equal(1 / (1.005 * 1.2), target.Factor, 9);
         Observe(predicted, 319);
         Observe(1.1 * predicted, 1);
         Assert.Equal(0.98, target.Factor);
         Observe(Target + (1.01 * avoidable), 1);
-        Assert.Equal(1 / 1.1, target.Factor, 9); // no other error may be larger now
+        Assert.Equal(1 / (1.005 * 1.1), target.Factor, 9); // no other error may be larger now
         for (int step = 0; step < 5; step++)
         {
             Observe(predicted, 1);
             Observe(Target + (1.01 * avoidable), 1);
         }
 
-        Assert.Equal(1 / 1.1, target.Factor, 9);
+        Assert.Equal(1 / (1.005 * 1.1), target.Factor, 9);
         // Two in a row are not held up by something else.
         Observe(Target + (1.01 * avoidable), 1);
-        Assert.Equal(0.5, target.Factor);
+        Assert.Equal(1 / (1.005 * 2), target.Factor, 9);
 
         void Observe(double seconds, int steps)
         {
