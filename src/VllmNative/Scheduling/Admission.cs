@@ -33,7 +33,7 @@ internal sealed class Admission
     internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget, PlanList<StepEvent> events)
     {
         (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events) = (limits, cache, policy, running, waiting, swap, tier, disk, budget, events);
-        _static = limits.StaticRowTokens > 0 ? new StaticBatch(limits.MaxNumSeqs, (cache.Pool.Total - 1) / cache.BlocksFor(limits.StaticRowTokens)) : null;
+        _static = cache.Rows is { } rows ? new StaticBatch(running, rows.Count) : null;
         _matched = new int[cache.Prefixes?.Index.Capacity ?? 0];
     }
 
@@ -43,7 +43,8 @@ internal sealed class Admission
     /// </summary>
     internal void ChooseYielding()
     {
-        if (!_policy.Preempts)
+        // A place in a static batch that runs is nobody else's.
+        if (!_policy.Preempts || _static is not null)
         {
             return;
         }
@@ -97,7 +98,7 @@ internal sealed class Admission
             return;
         }
 
-        if (_static is { } batch && !batch.Open(_running.Count))
+        if (_static is { } batch && !batch.Open())
         {
             return;
         }
@@ -107,6 +108,7 @@ internal sealed class Admission
             if (TryAdmit(request, plan))
             {
                 admitted.Add(request);
+                _static?.Join();
                 if (NoteOvertaken())
                 {
                     break;
@@ -122,7 +124,7 @@ internal sealed class Admission
                 }
             }
 
-            if (_static is not null && _static.IsFull(_running.Count))
+            if (_static is { IsFull: true })
             {
                 break;
             }
@@ -134,7 +136,7 @@ internal sealed class Admission
         }
 
         _passed.Clear();
-        _static?.Close(_running.Count, _waiting.Count);
+        _static?.EndFilling(_waiting.Count);
     }
 
     // Beams of groups that have begun; false when there is no room for one.
