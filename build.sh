@@ -13,7 +13,8 @@ build.sh demo [ARGS]        build, then run the demo model on eight prompts
 build.sh test               build, then every test that this machine can run; last line: N passed, N failed, N skipped
 build.sh test --sanitize    the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
 build.sh bench [ARGS]       build, then the benchmarks (BenchmarkDotNet's arguments, such as --filter '*Gemm*')
-build.sh bench report       build, then measure README's table of this machine; --gpu-results: README's table of tests/gpu/results
+build.sh bench report       build, then measure README's table of this machine; --batching: its static and continuous batching instead;
+                            --gpu-results: README's tables of tests/gpu/results
 build.sh pack               NuGet packages into artifacts/packages
 build.sh gpu-test [ARGS]    tests/gpu/run.sh, on a machine with a GPU
 build.sh clean              removes build/ and artifacts/

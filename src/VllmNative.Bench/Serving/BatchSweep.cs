@@ -7,8 +7,8 @@ namespace VllmNative.Bench.Serving;
 /// <summary>Output tokens a second of both ways to batch.</summary>
 /// <param name="Batch">Requests at a time.</param>
 /// <param name="Requests">Requests that ran: the workload's first.</param>
-/// <param name="Continuous">The next request comes when one has ended.</param>
-/// <param name="Static">The next requests come when all have ended.</param>
+/// <param name="Continuous">The next request begins when one has ended.</param>
+/// <param name="Static">The next requests begin when all have ended; each has a whole row of the KV cache.</param>
 internal sealed record BatchPoint(int Batch, int Requests, double Continuous, double Static)
 {
     internal double Ratio => Continuous / Static;
@@ -17,6 +17,16 @@ internal sealed record BatchPoint(int Batch, int Requests, double Continuous, do
 /// <summary>Both ways to batch over the batch's size.</summary>
 internal sealed record BatchSweep(string Model, string Workload, IReadOnlyList<BatchPoint> Points)
 {
+    /// <summary>Of several sweeps over the same sizes each rate's highest: other processes can only slow a run down.</summary>
+    internal static BatchSweep FastestOf(IReadOnlyList<BatchSweep> sweeps)
+    {
+        double Fastest(int point, Func<BatchPoint, double> rate) => sweeps.Max(sweep => rate(sweep.Points[point]));
+        return sweeps[0] with
+        {
+            Points = [.. sweeps[0].Points.Select((point, i) => point with { Continuous = Fastest(i, of => of.Continuous), Static = Fastest(i, of => of.Static) })],
+        };
+    }
+
     internal IEnumerable<BenchEntry> Entries()
     {
         foreach (BatchPoint point in Points)

@@ -11,10 +11,6 @@ namespace VllmNative.Bench.Serving;
 /// </summary>
 internal sealed class BatchingBench
 {
-    // Of each batch size, so that several batches follow each other.
-    private const int SweepRequestsPerRow = 3;
-    private const int LeastSweepRequests = 4;
-
     private readonly BenchRun _run;
     private readonly EngineOptions _sameCache;
 
@@ -34,13 +30,14 @@ internal sealed class BatchingBench
         EngineOptions options = settings.EngineOptionsFor() with { MaxModelLen = reserved };
         WorkloadRun continuousAll;
         WorkloadRun? continuousFew = null;
-        BatchSweep sweep;
+        double[] continuousSweep;
         MemoryStats memory;
         DeviceDescription device;
         int mostRows;
         using (ServingContext context = ServingContext.Open(options))
         {
             (device, memory, mostRows) = (context.Engine.Capabilities.Device, context.Llm.Memory, context.Engine.Capabilities.MaxNumSeqs);
+            settings.ValidateFor(memory);
             WorkloadRun.WarmUp(context, all);
             continuousAll = WorkloadRun.AllAtOnce(context, all);
             run.Add(BenchEntry.Of($"output tokens a second, continuous batching, {whereAll}", continuousAll.OutputTokensPerSecond, "tok/s", Better.Higher).AsHeadline());
@@ -50,7 +47,7 @@ internal sealed class BatchingBench
                 run.Add(BenchEntry.Of($"output tokens a second, continuous batching, {whereFew}", continuousFew.OutputTokensPerSecond, "tok/s", Better.Higher));
             }
 
-            sweep = new BatchSweep(model, all.Name, [.. settings.Batches.Select(batch => PointOf(context, all, batch))]);
+            continuousSweep = RatesOf(settings, context);
         }
 
         var bench = new BatchingBench(run, options with { Scheduler = EngineOptions.StaticScheduler, KvCacheMemoryBytes = (memory.TotalBlocks + 1) * memory.BlockBytes, NumBlocksOverride = null });
@@ -68,6 +65,9 @@ internal sealed class BatchingBench
             bench.Static(reserved, mostRows, few, continuousFew, $"rows of {reserved} tokens", whereFew);
         }
 
+        double[] staticSweep = bench.StaticRates(settings, config, memory);
+        var sweep = new BatchSweep(
+            model, all.Name, [.. settings.Batches.Select((batch, i) => new BatchPoint(batch, settings.PartFor(batch).Requests.Count, continuousSweep[i], staticSweep[i]))]);
         run.AddAll(sweep.Entries());
         return (run.Report(device), sweep);
     }
@@ -85,12 +85,27 @@ internal sealed class BatchingBench
         _run.Add(BenchEntry.Of($"continuous over static batching, {rows}, {where}", ratio, "x", Better.Higher).AsHeadline());
     }
 
-    // On one engine: with so few rows reservations do not matter, only who waits for whom.
-    private static BatchPoint PointOf(ServingContext context, Workload workload, int batch)
+    // One engine for all batch sizes: to load a model takes longer than most of them.
+    private double[] StaticRates(BatchingSettings settings, ModelConfig config, MemoryStats memory)
     {
-        Workload part = workload.Take(Math.Max(SweepRequestsPerRow * batch, LeastSweepRequests));
-        WorkloadRun continuous = WorkloadRun.OneForOne(context, part, batch);
-        WorkloadRun inBatches = WorkloadRun.InBatches(context, part, batch);
-        return new BatchPoint(batch, part.Requests.Count, continuous.OutputTokensPerSecond, inBatches.OutputTokensPerSecond);
+        if (settings.Batches.Count == 0)
+        {
+            return [];
+        }
+
+        int rowTokens = Math.Min(settings.StaticModelLenOf(config), settings.SweepRowTokens(memory));
+        using ServingContext context = ServingContext.Open(_sameCache with { MaxModelLen = rowTokens, MaxNumSeqs = settings.Batches.Max() });
+        WorkloadRun.WarmUp(context, settings.Workload);
+        return RatesOf(settings, context);
     }
+
+    // Of each batch size: all requests wait, and the scheduler says who runs.
+    private static double[] RatesOf(BatchingSettings settings, ServingContext context) =>
+    [
+        .. settings.Batches.Select(batch =>
+        {
+            context.Engine.Core.Scheduler.MostRunning = batch;
+            return WorkloadRun.AllWaiting(context, settings.PartFor(batch)).OutputTokensPerSecond;
+        }),
+    ];
 }

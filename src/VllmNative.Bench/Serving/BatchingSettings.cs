@@ -9,6 +9,10 @@ internal sealed record BatchingSettings : ServingSettings
 {
     private const int DefaultStaticModelLen = 8192;
 
+    // Of each batch size, so that several batches follow each other.
+    private const int SweepRequestsPerRow = 3;
+    private const int LeastSweepRequests = 4;
+
     internal required Workload Workload { get; init; }
 
     /// <summary>Tokens that a static row reserves when nothing is known of the requests; null = 8192, or the model's context if that is less.</summary>
@@ -27,6 +31,9 @@ internal sealed record BatchingSettings : ServingSettings
     internal string? PlotFile { get; init; }
 
     internal int StaticModelLenOf(ModelConfig config) => StaticModelLen ?? Math.Min(DefaultStaticModelLen, config.MaxPositionEmbeddings);
+
+    /// <summary>The workload's first requests, which run with such batches.</summary>
+    internal Workload PartFor(int batch) => Workload.Take(Math.Max(SweepRequestsPerRow * batch, LeastSweepRequests));
 
     // Prompts are repeated here: whoever had them cached would not compute them.
     internal override EngineOptions EngineOptionsFor() => Engine with { EnablePrefixCaching = false, Scheduler = EngineOptions.ContinuousScheduler };
@@ -61,12 +68,33 @@ internal sealed record BatchingSettings : ServingSettings
         Check.Option(reserved >= longest && reserved <= config.MaxPositionEmbeddings, "--static-model-len", reserved, $"{longest}..{config.MaxPositionEmbeddings}, the longest request and the model's context");
     }
 
-    /// <summary>Tokens of each of so many rows that share a KV cache.</summary>
+    /// <summary>What depends on the KV cache: rows are not too short.</summary>
+    /// <exception cref="VllmException">The longest request does not fit one; the message names the option.</exception>
+    internal void ValidateFor(MemoryStats memory)
+    {
+        if (StaticRows > 0)
+        {
+            RowTokensOf(StaticRows.Value, memory);
+        }
+
+        if (Batches.Count > 0)
+        {
+            SweepRowTokens(memory);
+        }
+    }
+
+    /// <summary>Tokens of each of <see cref="StaticRows"/> rows that share a KV cache.</summary>
     /// <exception cref="VllmException">The longest request does not fit such a row.</exception>
-    internal int RowTokensOf(int rows, MemoryStats memory)
+    internal int RowTokensOf(int rows, MemoryStats memory) => RowTokensOf("--static-rows", rows, memory);
+
+    /// <summary>Tokens that a row can have at most where rows of the largest batch share a KV cache.</summary>
+    /// <exception cref="VllmException">The longest request does not fit such a row.</exception>
+    internal int SweepRowTokens(MemoryStats memory) => RowTokensOf("--batch", Batches.Max(), memory);
+
+    private int RowTokensOf(string option, int rows, MemoryStats memory)
     {
         int longestBlocks = (Workload.LongestRequest + memory.BlockSize - 1) / memory.BlockSize;
-        Check.Option(memory.TotalBlocks / rows >= longestBlocks, "--static-rows", rows, $"at most {memory.TotalBlocks / longestBlocks}: {memory.TotalBlocks} KV blocks, {longestBlocks} for the longest request");
+        Check.Option(memory.TotalBlocks / rows >= longestBlocks, option, rows, $"at most {memory.TotalBlocks / longestBlocks}: {memory.TotalBlocks} KV blocks, {longestBlocks} for the longest request");
         return memory.TotalBlocks / rows * memory.BlockSize;
     }
 }

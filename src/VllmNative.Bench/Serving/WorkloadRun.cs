@@ -1,5 +1,6 @@
 using VllmNative.Diagnostics;
 using VllmNative.Requests;
+using VllmNative.Scheduling;
 
 namespace VllmNative.Bench.Serving;
 
@@ -8,7 +9,6 @@ internal sealed record WorkloadRun
 {
     private const int WarmUpRequests = 32;
     private const int WarmUpTokens = 8;
-    private const int GateTokens = 32;
     private const int ArrivalSeed = 1;
 
     /// <summary>Of each request, in the workload's order.</summary>
@@ -39,32 +39,28 @@ internal sealed record WorkloadRun
     internal static WorkloadRun AllAtOnce(ServingContext context, Workload workload) => Measure(context, workload, requests => Generate(context, requests));
 
     /// <summary>
-    /// Hands in all requests at once to an engine with the static scheduler while another one keeps it busy: a batch is filled from those
-    /// who wait, and must not begin with the first few. Time counts from that one's end.
+    /// Hands in all requests before any of them may run: a static batch is filled from those who wait, and must not begin with the first few.
+    /// Time counts from when they may.
     /// </summary>
     internal static WorkloadRun AllWaiting(ServingContext context, Workload workload)
     {
-        Prompt prompt = RandomPrompts.Create(-1, 1, context.Config.VocabSize);
-        int tokens = Math.Clamp(workload.LongestRequest - 1, 1, GateTokens);
-        using var running = new ManualResetEventSlim();
-        Task<TokenArrivals> gate = Task.Run(() => TokenArrivals.ReadAsync(context.Engine, prompt, tokens, running.Set, CancellationToken.None));
+        Scheduler scheduler = context.Engine.Core.Scheduler;
+        int most = scheduler.MostRunning;
+        scheduler.MostRunning = 0;
+        Task<WorkloadRun> running = Task.Run(() => AllAtOnce(context, workload));
         // One that fails says why below.
-        while (!running.Wait(10) && !gate.IsCompleted)
+        while (scheduler.WaitingCount < workload.Requests.Count && !running.IsCompleted)
         {
+            Thread.Sleep(1);
         }
 
-        WorkloadRun run = AllAtOnce(context, workload);
-        long from = Math.Max(gate.GetAwaiter().GetResult().Timings.LastToken, run.Outputs.Min(output => output.Timings.Arrived));
+        long from = TimeProvider.System.GetTimestamp();
+        scheduler.MostRunning = most;
+        // Any message wakes the engine.
+        context.Engine.ResetPrefixCache();
+        WorkloadRun run = running.GetAwaiter().GetResult();
         return run with { Seconds = TimeProvider.System.GetElapsedTime(from, run.Outputs.Max(output => output.Timings.LastToken)).TotalSeconds };
     }
-
-    /// <summary>Hands in so many requests, and the next so many when the last of them has ended: a static batch, whatever the scheduler.</summary>
-    internal static WorkloadRun InBatches(ServingContext context, Workload workload, int batch) =>
-        Measure(context, workload, requests => [.. requests.Chunk(batch).SelectMany(part => Generate(context, part))]);
-
-    /// <summary>Keeps so many requests in the engine: the next comes when one has ended.</summary>
-    internal static WorkloadRun OneForOne(ServingContext context, Workload workload, int batch) =>
-        Measure(context, workload, requests => OneForOneAsync(context, requests, batch).GetAwaiter().GetResult());
 
     /// <summary>Hands in one request after the other, at random moments, the same in every run, that come so often a second in the mean.</summary>
     internal static WorkloadRun Arriving(ServingContext context, Workload workload, double perSecond) =>
@@ -96,22 +92,6 @@ internal sealed record WorkloadRun
         }
 
         return last!;
-    }
-
-    private static async Task<RequestOutput[]> OneForOneAsync(ServingContext context, (Prompt Prompt, SamplingParams Parameters)[] requests, int batch)
-    {
-        var outputs = new RequestOutput[requests.Length];
-        int next = -1;
-        async Task WorkAsync()
-        {
-            for (int i = Interlocked.Increment(ref next); i < requests.Length; i = Interlocked.Increment(ref next))
-            {
-                outputs[i] = await ReadAsync(context, requests[i].Prompt, requests[i].Parameters).ConfigureAwait(false);
-            }
-        }
-
-        await Task.WhenAll(Enumerable.Range(0, batch).Select(_ => Task.Run(WorkAsync))).ConfigureAwait(false);
-        return outputs;
     }
 
     private static IReadOnlyList<RequestOutput> Generate(ServingContext context, (Prompt Prompt, SamplingParams Parameters)[] requests) =>

@@ -90,6 +90,19 @@ internal sealed class BlockPool
         return true;
     }
 
+    /// <summary>Takes these blocks, which are free, for one owner.</summary>
+    internal void Take(ReadOnlySpan<int> blocks)
+    {
+        foreach (int block in blocks)
+        {
+            Debug.Assert(_references[block] == 0 && !_indexed[block], "a block was taken that was not free");
+            _free.Remove(block);
+            _references[block] = 1;
+        }
+
+        Publish();
+    }
+
     /// <summary>Adds an owner to a used block or to a cached one.</summary>
     internal void AddReference(int block)
     {

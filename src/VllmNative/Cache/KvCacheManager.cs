@@ -32,7 +32,17 @@ internal sealed class KvCacheManager
     /// <summary>By how many blocks at most a request that was looked up in the prefix cache may have come to need less, counted up.</summary>
     internal long Gains => _pool.Revivals + (_prefixes?.Index.Gains ?? 0);
 
+    /// <summary>Static batching: what requests take instead of single blocks; null = they take blocks as they grow.</summary>
+    internal StaticRows? Rows { get; private set; }
+
     internal int BlocksFor(int tokens) => (tokens + BlockSize - 1) / BlockSize;
+
+    /// <summary>From now on each request owns a whole row for so many tokens, and shares nothing.</summary>
+    internal void DivideIntoRows(int tokens)
+    {
+        Debug.Assert(_prefixes is null, "requests in static rows share nothing");
+        Rows = new StaticRows(_pool, BlocksFor(tokens));
+    }
 
     /// <summary>A request has come.</summary>
     internal void Enter(Request request) => _prefixes?.Enter(request);
@@ -73,6 +83,12 @@ internal sealed class KvCacheManager
             return false;
         }
 
+        if (Rows is { } rows)
+        {
+            GrowInRow(rows, request, tokens, plan);
+            return true;
+        }
+
         int needed = BlocksFor(tokens);
         if (WritesShared(request))
         {
@@ -91,7 +107,9 @@ internal sealed class KvCacheManager
     }
 
     /// <summary>Blocks that the request would take from the pool to hold so many tokens, a copy of a shared one among them.</summary>
-    internal int BlocksToGrow(Request request, int tokens) => BlocksFor(tokens) - request.BlockCount + (WritesShared(request) ? 1 : 0);
+    internal int BlocksToGrow(Request request, int tokens) => Rows is { } rows
+        ? request.BlockCount == 0 ? rows.BlocksPerRow : 0
+        : BlocksFor(tokens) - request.BlockCount + (WritesShared(request) ? 1 : 0);
 
     /// <summary>Whether the next token goes into a block that others read too, which is copied first.</summary>
     internal bool WritesShared(Request request) =>
@@ -214,9 +232,29 @@ internal sealed class KvCacheManager
             _pool.Release(request.Blocks[--request.BlockCount], chain);
         }
 
+        if (Rows is not null)
+        {
+            // The row's table goes with the row.
+            request.Blocks = [];
+        }
+
         request.BorrowedBlocks = 0;
         request.ForkedFrom = null;
         PrefixCache.Restart(request);
+    }
+
+    // The device hears of a row's blocks as tokens reach them: whole rows of a batch that begins are more entries than a step can change.
+    private void GrowInRow(StaticRows rows, Request request, int tokens, StepPlan plan)
+    {
+        if (request.BlockCount == 0)
+        {
+            rows.Take(request);
+        }
+
+        for (int i = BlocksFor(request.Scheduled); i < BlocksFor(tokens); i++)
+        {
+            Update(request, plan, i, request.Blocks[i]);
+        }
     }
 
     private void CopyOnWrite(Request request, StepPlan plan)

@@ -96,7 +96,7 @@ public sealed partial record EngineOptions
 
     /// <summary>
     /// "continuous": requests come and go at every step. "static", a baseline to compare with: a batch runs until its last request has
-    /// ended, and each of its rows reserves the KV of <see cref="MaxModelLen"/> tokens.
+    /// ended, and each request owns adjacent KV blocks for <see cref="MaxModelLen"/> tokens from its admission to its end.
     /// </summary>
     public string Scheduler { get; init; } = ContinuousScheduler;
 

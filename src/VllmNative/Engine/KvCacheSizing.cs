@@ -16,8 +16,17 @@ internal static class KvCacheSizing
     /// <param name="group">What a block holds.</param>
     /// <param name="shape">What can be used.</param>
     /// <param name="withoutCache">A GPU's memory with everything but the cache in it; null on the CPU.</param>
-    /// <exception cref="VllmException">There is no room for two; the message has the numbers.</exception>
+    /// <exception cref="VllmException">There is no room for two, or for one static row; the message has the numbers.</exception>
     internal static int NumBlocks(EngineOptions options, KvGroup group, BatchShape shape, MemoryReport? withoutCache)
+    {
+        int blocks = Fitting(options, group, shape, withoutCache);
+        return options.Scheduler != EngineOptions.StaticScheduler || blocks > shape.MaxBlocks
+            ? blocks
+            : throw new VllmException(
+                $"engine options: Scheduler is \"{EngineOptions.StaticScheduler}\" with rows of {shape.MaxBlocks} KV blocks, enough for MaxModelLen, but there are {blocks - 1}; use a smaller MaxModelLen or a larger KV cache");
+    }
+
+    private static int Fitting(EngineOptions options, KvGroup group, BatchShape shape, MemoryReport? withoutCache)
     {
         if (options.NumBlocksOverride is { } exact)
         {

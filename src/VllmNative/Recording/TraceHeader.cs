@@ -57,6 +57,9 @@ internal sealed record TraceHeader
     /// <summary>Tokens that the KV cache holds.</summary>
     internal long PoolTokens => (NumBlocks - 1L) * BlockSize;
 
+    /// <summary>Tokens that one request can have in the KV cache.</summary>
+    internal long RequestTokens => StaticRowTokens > 0 ? Math.Min(StaticRowTokens, PoolTokens) : PoolTokens;
+
     /// <summary>Whether requests share blocks: a static batch reserves whole rows, which share nothing.</summary>
     internal bool SharesPrefixes => PrefixCaching && StaticRowTokens == 0;
 

@@ -148,7 +148,7 @@ internal sealed class TraceReader
             LongPrefillTokenThreshold = fields.Integer("long_prefill_token_threshold", 0, int.MaxValue),
             MaxOvertakes = fields.Integer("max_overtakes", 0, 1_000_000),
             MaxModelLen = fields.Integer("max_model_len", 1, int.MaxValue),
-            StaticRowTokens = fields.Integer("static_row_tokens", 0, int.MaxValue),
+            StaticRowTokens = fields.Integer("static_row_tokens", 0, (int)MaxKvTokens),
             StepsInFlight = fields.Integer("steps_in_flight", 1, 8),
             SchedulingPolicy = fields.OneOf("scheduling_policy", SchedulingPolicies.Names),
             UserWeights = WeightsOf(fields),

@@ -137,8 +137,8 @@ internal sealed class Request
     /// <summary>Row of the token counts; -1 = it counts nothing.</summary>
     internal int CountSlot { get; set; } = -1;
 
-    /// <summary>The block table; the first <see cref="BlockCount"/> entries are owned.</summary>
-    internal int[] Blocks { get; }
+    /// <summary>The block table; the first <see cref="BlockCount"/> entries are owned. That of a static row is the row's.</summary>
+    internal int[] Blocks { get; set; }
 
     internal int BlockCount { get; set; }
 

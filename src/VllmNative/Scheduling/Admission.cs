@@ -35,7 +35,7 @@ internal sealed class Admission
     internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget, StepEventLog events)
     {
         (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events) = (limits, cache, policy, running, waiting, swap, tier, disk, budget, events);
-        _static = limits.StaticRowTokens > 0 ? new StaticBatch(limits.MaxNumSeqs, (cache.Pool.Total - 1) / cache.BlocksFor(limits.StaticRowTokens)) : null;
+        _static = cache.Rows is { } rows ? new StaticBatch(running, rows.Count) : null;
         _matched = new int[cache.Prefixes?.Index.Capacity ?? 0];
     }
 
@@ -45,7 +45,8 @@ internal sealed class Admission
     /// </summary>
     internal void ChooseYielding()
     {
-        if (!_policy.Preempts)
+        // A place in a static batch that runs is nobody else's.
+        if (!_policy.Preempts || _static is not null)
         {
             return;
         }
@@ -99,18 +100,19 @@ internal sealed class Admission
             return;
         }
 
-        if (_static is { } batch && !batch.Open(_running.Count))
+        if (_static is { } batch && !batch.Open())
         {
             return;
         }
 
         (_unfit, _awaited) = (0, 0);
         // Rows are kept for those who wait for the disk: were all asked about at once, none would find what the ones before it bring.
-        while (!_budget.IsSpent && !_running.Full && _running.Count + _awaited < _limits.MaxNumSeqs && _unfit < MostPassed && _waiting.First is { } request)
+        while (!_budget.IsSpent && !_running.Full && _running.Count + _awaited < _running.Most && _unfit < MostPassed && _waiting.First is { } request)
         {
             if (TryAdmit(request, plan))
             {
                 admitted.Add(request);
+                _static?.Join();
                 if (NoteOvertaken())
                 {
                     break;
@@ -128,7 +130,7 @@ internal sealed class Admission
                 }
             }
 
-            if (_static is not null && _static.IsFull(_running.Count))
+            if (_static is { IsFull: true })
             {
                 break;
             }
@@ -140,7 +142,7 @@ internal sealed class Admission
         }
 
         _passed.Clear();
-        _static?.Close(_running.Count, _waiting.Count);
+        _static?.EndFilling(_waiting.Count);
     }
 
     // Beams of groups that have begun; false when there is no room for one.

@@ -16,6 +16,7 @@ internal sealed class RunningRequests
 
     internal RunningRequests(SchedulerLimits limits)
     {
+        Most = limits.MaxNumSeqs;
         _list = new List<Request>(limits.MaxNumSeqs);
         _byRow = new Request?[limits.MaxNumSeqs];
         _rows = new RowAllocator(limits.MaxNumSeqs);
@@ -29,6 +30,9 @@ internal sealed class RunningRequests
 
     internal Request this[int index] => _list[index];
 
+    /// <summary>Most requests that run at the same time; at most as many as there are rows.</summary>
+    internal int Most { get; set; }
+
     /// <summary>The one that makes room when the pool is full.</summary>
     internal Request Last => _list[^1];
 
@@ -36,12 +40,14 @@ internal sealed class RunningRequests
     internal bool HasRowFor(Request request) => request.Beams switch
     {
         { HoldsRows: true } => _rows.Free > 0,
-        { Width: var width } => _rows.Free - _kept >= width,
+        { Width: var width } => FreeForAll >= width,
         null => !Full && (!request.Parameters.HasPenalties || _countSlots.Free > 0),
     };
 
     /// <summary>Whether a row is missing for everybody, not just for this one's penalties.</summary>
-    internal bool Full => _rows.Free == _kept;
+    internal bool Full => FreeForAll <= 0;
+
+    private int FreeForAll => _rows.Free - _kept - (_byRow.Length - Most);
 
     /// <summary>Who holds a row; a row stays with its request until no step in flight uses it.</summary>
     internal Request RequestAt(int row) => _byRow[row] ?? throw new InvalidOperationException($"row {row} has no request");

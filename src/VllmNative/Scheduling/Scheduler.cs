@@ -47,6 +47,11 @@ internal sealed class Scheduler
     {
         setup ??= new SchedulerSetup();
         _cache = cache;
+        if (limits.StaticRowTokens > 0)
+        {
+            cache.DivideIntoRows(limits.StaticRowTokens);
+        }
+
         _policy = setup.Policy ?? new FcfsPolicy();
         _running = new RunningRequests(limits);
         _events = new StepEventLog(4 * limits.MaxNumSeqs);
@@ -111,6 +116,13 @@ internal sealed class Scheduler
     internal IEnumerable<Request> Owners =>
         _running.List.Concat(_waiting).Concat(_departures.Leaving).Concat(_transfers.UnderWay.Select(transfer => transfer.Request).OfType<Request>()).Distinct();
 
+    /// <summary>Most requests that run at the same time, up to what the engine was made for; of another thread, only while nothing runs.</summary>
+    internal int MostRunning
+    {
+        get => _running.Most;
+        set => _running.Most = value;
+    }
+
     internal Request RequestAt(int row) => _running.RequestAt(row);
 
     internal void Add(Request request)
@@ -121,14 +133,18 @@ internal sealed class Scheduler
 
     /// <summary>
     /// Adds a request whose tokens begin with all that its running parent has computed or will have: the two share blocks, and
-    /// whoever writes to a shared one first gets a copy.
+    /// whoever writes to a shared one first gets a copy. In static rows nothing is shared: it computes all of them itself.
     /// </summary>
     internal void Fork(Request parent, Request fork)
     {
         Debug.Assert(parent.Status == RequestStatus.Running, "only a running request can be forked");
         Enter(fork);
-        // At least one token is left to compute, since its logits are wanted.
-        _cache.Share(parent, fork, Math.Min(parent.Scheduled, fork.Length - 1));
+        if (_cache.Rows is null)
+        {
+            // At least one token is left to compute, since its logits are wanted.
+            _cache.Share(parent, fork, Math.Min(parent.Scheduled, fork.Length - 1));
+        }
+
         _waiting.Add(fork);
     }
 

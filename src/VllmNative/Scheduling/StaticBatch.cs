@@ -2,27 +2,34 @@ namespace VllmNative.Scheduling;
 
 /// <summary>
 /// Static batching, the baseline: a batch is filled, runs until its last request has ended, and only then the next one is
-/// filled. Each row reserves the KV of the longest request that there can be, so that their number is fixed; rows whose
-/// request has ended are not computed.
+/// filled. Each request has a row of the KV cache to itself (<see cref="Cache.StaticRows"/>); rows whose request has ended are not
+/// computed, and stay empty until the next batch.
 /// </summary>
-internal sealed class StaticBatch
+/// <param name="running">The batch.</param>
+/// <param name="rows">Rows of the KV cache.</param>
+internal sealed class StaticBatch(RunningRequests running, int rows)
 {
-    private readonly int _rows;
     private bool _filling;
 
-    /// <param name="maxNumSeqs">Most rows.</param>
-    /// <param name="reservations">Rows that the pool has room for.</param>
-    internal StaticBatch(int maxNumSeqs, int reservations) => _rows = Math.Min(maxNumSeqs, reservations);
+    // Who has ended while the others were still coming has had its place too.
+    private int _joined;
 
-    internal bool IsFull(int running) => running >= _rows;
+    internal bool IsFull => _joined >= Math.Min(running.Most, rows);
 
     /// <summary>Whether requests may join now.</summary>
-    internal bool Open(int running)
+    internal bool Open()
     {
-        _filling |= running == 0;
-        return _filling && !IsFull(running);
+        if (running.Count == 0)
+        {
+            (_filling, _joined) = (true, 0);
+        }
+
+        return _filling && !IsFull;
     }
 
+    /// <summary>A request has joined.</summary>
+    internal void Join() => _joined++;
+
     /// <summary>Ends the filling when the batch is full or nobody waits.</summary>
-    internal void Close(int running, int waiting) => _filling &= !IsFull(running) && waiting > 0;
+    internal void EndFilling(int waiting) => _filling &= !IsFull && waiting > 0;
 }

@@ -85,9 +85,10 @@ internal sealed class SimulatedArrivals
     {
         // The last token is never computed.
         int needed = recorded.PromptLength + Math.Max(recorded.OutputLength, 1) - 1;
-        if (needed > _setup.PoolTokens)
+        if (needed > _setup.RequestTokens)
         {
-            throw new VllmException(FormattableString.Invariant($"simulation: request {recorded.Id} computes {needed} tokens, the KV cache holds {_setup.PoolTokens} (NumBlocks)"));
+            string room = _setup.StaticRowTokens > 0 ? "a static row" : "the KV cache";
+            throw new VllmException(FormattableString.Invariant($"simulation: request {recorded.Id} computes {needed} tokens, {room} holds {_setup.RequestTokens} (NumBlocks)"));
         }
 
         if (recorded.Beams > _setup.MaxNumSeqs)

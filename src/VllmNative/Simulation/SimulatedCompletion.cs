@@ -19,7 +19,7 @@ internal sealed class SimulatedCompletion : SimulatedRequest
         : base(recorded)
     {
         _tokens = tokens.Of(recorded, number);
-        int maxTokens = (int)Math.Min(recorded.MaxTokens, setup.PoolTokens - recorded.PromptLength + 1);
+        int maxTokens = (int)Math.Min(recorded.MaxTokens, setup.RequestTokens - recorded.PromptLength + 1);
         Request = new Request(number, _tokens.Take(recorded.PromptLength), SamplingParams.Greedy, maxTokens, [], setup.BlockSize, seed: 0, parent)
         {
             Scheduling = Scheduling(),

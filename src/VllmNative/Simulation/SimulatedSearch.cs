@@ -32,7 +32,7 @@ internal sealed class SimulatedSearch : SimulatedRequest
         (_ids, _logprobs) = (new int[width], new float[width]);
         // It ends with the last token of the record.
         _group = new BeamGroup(SamplingParams.Greedy with { UseBeamSearch = true, N = width }, Math.Max(recorded.OutputLength, 1), width);
-        int maxTokens = (int)Math.Min(recorded.MaxTokens, setup.PoolTokens - recorded.PromptLength + 1);
+        int maxTokens = (int)Math.Min(recorded.MaxTokens, setup.RequestTokens - recorded.PromptLength + 1);
         for (int i = 0; i < width; i++)
         {
             int[] prompt = _tokens[i].Take(recorded.PromptLength);

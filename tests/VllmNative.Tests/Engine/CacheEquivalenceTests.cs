@@ -47,6 +47,12 @@ public sealed class CacheEquivalenceTests : IDisposable
         }
 
         MemoryStats memory = engine.Memory;
+        if (way == "static")
+        {
+            // Whole rows, which the longest request does not fill.
+            Assert.Equal((0, true), (engine.Core.PeakBlocks % 8, engine.Core.PeakBlocks >= 8 * 8));
+        }
+
         Scheduler scheduler = engine.Core.Scheduler;
         bool caches = options is { EnablePrefixCaching: true, Scheduler: "continuous" };
         Assert.Equal(caches, memory.PrefixCacheHits > 0);

@@ -35,6 +35,17 @@ public sealed class KvCacheSizingTests
             error.Message);
     }
 
+    [Fact]
+    public void Static_batching_needs_one_whole_row()
+    {
+        EngineOptions options = Options with { Scheduler = "static", NumBlocksOverride = 101 };
+        Assert.Equal(101, KvCacheSizing.NumBlocks(options, Group, Shape, null));
+        VllmException error = Assert.Throws<VllmException>(() => KvCacheSizing.NumBlocks(options with { NumBlocksOverride = 100 }, Group, Shape, null));
+        Assert.Equal(
+            "engine options: Scheduler is \"static\" with rows of 100 KV blocks, enough for MaxModelLen, but there are 99; use a smaller MaxModelLen or a larger KV cache",
+            error.Message);
+    }
+
     private static EngineOptions Options => new() { Model = "x", Device = DeviceKind.Cuda, GpuMemoryUtilization = 0.5 };
 
     private static MemoryReport Memory(long limit) => new()

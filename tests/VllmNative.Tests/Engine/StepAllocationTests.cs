@@ -13,15 +13,17 @@ namespace VllmNative.Tests.Engine;
 /// <summary>What the engine thread does in a step, without the device.</summary>
 public sealed class StepAllocationTests
 {
-    [Fact]
-    public void Planning_committing_and_looking_at_deadlines_allocates_nothing_while_requests_decode()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(500)]
+    public void Planning_committing_and_looking_at_deadlines_allocates_nothing_while_requests_decode(int staticRowTokens)
     {
         bool optimized = typeof(Scheduler).Assembly.GetCustomAttribute<DebuggableAttribute>() is not { IsJITOptimizerDisabled: true };
         Assert.SkipUnless(optimized, "an unoptimized build boxes where an optimized one does not");
         const int rows = 64;
         const int steps = 300;
-        var limits = new SchedulerLimits(rows, 1024, 0, rows);
-        var pool = new BlockPool(4096);
+        var limits = new SchedulerLimits(rows, 1024, 0, rows) { StaticRowTokens = staticRowTokens };
+        var pool = new BlockPool(1 + (rows * 63));
         var scheduler = new Scheduler(limits, new KvCacheManager(pool, blockSize: 8));
         using var pump = new OutputPump();
         var committer = new StepCommitter(scheduler, pump);

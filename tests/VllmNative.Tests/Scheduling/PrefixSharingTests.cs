@@ -242,23 +242,6 @@ public sealed class PrefixSharingTests
         Assert.All(requests, request => Assert.Equal(FinishReason.Length, SchedulerHarness.StateOf(request).Finish));
     }
 
-    [Fact]
-    public void A_static_batch_runs_to_its_end_before_the_next_begins()
-    {
-        // 32 blocks of 4 tokens: two rows of 64 tokens.
-        using var harness = new SchedulerHarness(numBlocks: 33, maxSeqs: 4, staticRowTokens: 64);
-        Request[] requests = [.. new[] { 2, 9, 3, 4 }.Select(maxTokens => harness.Add(promptLength: 3, maxTokens))];
-        while (requests[1].Status != RequestStatus.Finished)
-        {
-            Assert.All(requests[2..], request => Assert.Equal(RequestStatus.Waiting, request.Status));
-            harness.Turn();
-        }
-
-        harness.Turn();
-        Assert.All(requests[2..], request => Assert.Equal(RequestStatus.Running, request.Status));
-        harness.Drain();
-    }
-
     private static int RunsOf(Request[] requests) => Defragmenter.RunsOf(requests);
 
     private static void Flood(SchedulerHarness harness)

@@ -198,6 +198,25 @@ public sealed class TraceSimulatorTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public void Static_rows_are_replayed_whole()
+    {
+        // Two rows of 8 blocks, 63 blocks in all; one prompt could be shared.
+        RecordedTrace trace = TraceText.Parse(
+            TraceText.Header.Replace("\"static_row_tokens\":0", "\"static_row_tokens\":31", StringComparison.Ordinal),
+            TraceText.Step(1, 0),
+            TraceText.Request(1, 0, prompt: 9, output: 8, blocks: [1, 2, 3, 4]),
+            TraceText.Request(2, 0, prompt: 9, output: 8, blocks: [1, 2, 3, 4]));
+        ServingFigures figures = TraceSimulator.Run(trace, new SimulationOptions()).Replayed;
+        Assert.Equal((16 / 63.0, 16), (figures.PeakKvUse, figures.OutputTokens));
+        RecordedTrace longer = trace with { Header = trace.Header with { StaticRowTokens = 15 } };
+        Assert.Equal(
+            "simulation: request 1 computes 16 tokens, a static row holds 15 (NumBlocks)",
+            Assert.Throws<VllmException>(() => TraceSimulator.Run(longer, new SimulationOptions())).Message);
+        var none = Assert.Throws<VllmException>(() => TraceSimulator.Run(trace, new SimulationOptions { NumBlocks = 8 }));
+        Assert.Equal("simulation: 2 requests wait and none can be computed with 8 KV blocks (NumBlocks)", none.Message);
+    }
+
+    [Fact]
     public void What_cannot_be_simulated_is_said()
     {
         RecordedTrace trace = Synthetic();

@@ -40,6 +40,18 @@ public sealed class KvSettingsTests
         Assert.Equal("--static-rows is 204, expected at most 203: 21623 KV blocks, 106 for the longest request", error.Message);
     }
 
+    [Theory]
+    [InlineData(3391, "--batch is 32, expected at most 31: 3391 KV blocks, 106 for the longest request")]
+    [InlineData(3392, null)]
+    public void RowsOfTheLargestBatch_ShareTheWholeCache(int blocks, string? expected)
+    {
+        BatchingSettings sweep = Batching with { StaticRows = 0, Batches = [1, 32, 4] };
+        var memory = new MemoryStats(blocks, 0, 0, 16, 1);
+        Assert.Equal(expected, expected is null ? null : Assert.Throws<VllmException>(() => sweep.ValidateFor(memory)).Message);
+        Assert.Equal(expected is null ? 1696 : 0, expected is null ? sweep.SweepRowTokens(memory) : 0);
+        (Batching with { StaticRows = 0 }).ValidateFor(memory);
+    }
+
     [Fact]
     public void APoolUnderPressure_HoldsAShareOfWhatRuns_AndAnyRequest()
     {
