@@ -28,6 +28,26 @@ internal static class CacheInvariants
         }
 
         Require(free + cached + used + 1 == pool.Total, $"free {free} + cached {cached} + used {used} + null block != total {pool.Total}");
+        if (prefixes is not null)
+        {
+            CheckCount(pool, prefixes.Index);
+        }
+    }
+
+    // A node lives by its blocks.
+    private static void CheckCount(BlockPool pool, PrefixIndex index)
+    {
+        var seen = new bool[index.Capacity];
+        int nodes = 0;
+        for (int i = 0; i < index.Capacity; i++)
+        {
+            // Capacity is what both pools have together.
+            int node = i < pool.Total ? index.OfDeviceBlock(i) : index.OfHostBlock(i - pool.Total);
+            nodes += node != PrefixIndex.None && !seen[node] ? 1 : 0;
+            seen[Math.Max(node, 0)] |= node != PrefixIndex.None;
+        }
+
+        Require(nodes == index.Count, $"{nodes} nodes have blocks, the index counts {index.Count}");
     }
 
     private static int CheckList(BlockPool pool, IEnumerable<int> blocks, bool indexed)
@@ -55,11 +75,17 @@ internal static class CacheInvariants
 
         PrefixIndex index = prefixes!.Index;
         Require(index.DeviceBlockOf(node) == block, $"block {block} belongs to node {node}, which has block {index.DeviceBlockOf(node)}");
-        ReadOnlySpan<int> tokens = index.TokensOf(node);
-        Require(index.Find(index.ParentOf(node), TokenHash.Of(tokens), tokens) == node, $"node {node} of block {block} cannot be found");
+        RequireFound(index, node, $"block {block}");
     }
 
-    private static void Require(bool holds, string message)
+    /// <summary>What the index knows can be found by what it holds.</summary>
+    internal static void RequireFound(PrefixIndex index, int node, string block)
+    {
+        ReadOnlySpan<int> tokens = index.TokensOf(node);
+        Require(index.Find(index.ParentOf(node), TokenHash.Of(tokens), tokens) == node, $"node {node} of {block} cannot be found");
+    }
+
+    internal static void Require(bool holds, string message)
     {
         if (!holds)
         {

@@ -30,6 +30,9 @@ internal sealed class HostBlockPool
 
     internal int Used => Total - Free;
 
+    /// <summary>For invariant checks.</summary>
+    internal ReadOnlySpan<int> FreeBlocks => _free.AsSpan(0, _count);
+
     internal int Take()
     {
         int block = _free[_count - 1];

@@ -94,6 +94,11 @@ internal sealed class KvCacheManager
         {
             CopyOnWrite(request, plan);
         }
+        else if (WritesBegun(request))
+        {
+            // Whoever shared it may have filled it, and left: nobody shall find there what is overwritten now.
+            _prefixes?.Forget(request.Blocks[request.Scheduled / BlockSize]);
+        }
 
         while (request.BlockCount < needed)
         {
@@ -112,10 +117,7 @@ internal sealed class KvCacheManager
         : BlocksFor(tokens) - request.BlockCount + (WritesShared(request) ? 1 : 0);
 
     /// <summary>Whether the next token goes into a block that others read too, which is copied first.</summary>
-    internal bool WritesShared(Request request) =>
-        request.Scheduled % BlockSize != 0
-        && request.Scheduled / BlockSize < request.BlockCount
-        && _pool.ReferencesOf(request.Blocks[request.Scheduled / BlockSize]) > 1;
+    internal bool WritesShared(Request request) => WritesBegun(request) && _pool.ReferencesOf(request.Blocks[request.Scheduled / BlockSize]) > 1;
 
     /// <summary>Blocks that would come free if the request gave its own back.</summary>
     internal int CountUnshared(Request request)
@@ -256,6 +258,8 @@ internal sealed class KvCacheManager
             Update(request, plan, i, request.Blocks[i]);
         }
     }
+
+    private bool WritesBegun(Request request) => request.Scheduled % BlockSize != 0 && request.Scheduled / BlockSize < request.BlockCount;
 
     private void CopyOnWrite(Request request, StepPlan plan)
     {

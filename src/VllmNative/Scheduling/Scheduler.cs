@@ -112,6 +112,12 @@ internal sealed class Scheduler
     /// <summary>What preemptions are taken to cost; of another thread, only while no step runs.</summary>
     internal PreemptionCost PreemptionCost => _cost;
 
+    /// <summary>
+    /// Called before each step is planned, with those that run: whom it marks with <see cref="Request.Yields"/> is interrupted as soon as its
+    /// steps in flight have returned, as if another one needed its room. For tests, which have requests interrupted at any moment.
+    /// </summary>
+    internal Action<List<Request>>? Interrupts { get; set; }
+
     /// <summary>Everything that holds blocks; for invariant checks.</summary>
     internal IEnumerable<Request> Owners =>
         _running.List.Concat(_waiting).Concat(_departures.Leaving).Concat(_transfers.UnderWay.Select(transfer => transfer.Request).OfType<Request>()).Distinct();
@@ -190,6 +196,7 @@ internal sealed class Scheduler
     {
         plan.Clear();
         _admission.ChooseYielding();
+        Interrupts?.Invoke(_running.List);
         int running = _running.Count;
         _budget.Begin(_running);
         bool pressed = !_continuation.TrySchedule(plan);

@@ -51,7 +51,7 @@ public sealed class BlockPoolTests
     [Fact]
     public void Random_owners_keep_the_invariants()
     {
-        for (int seed = 0; seed < 50; seed++)
+        Seeds.Each(50, seed =>
         {
             var random = new Random(seed);
             var pool = new BlockPool(random.Next(2, 40));
@@ -76,7 +76,7 @@ public sealed class BlockPoolTests
 
                 CacheInvariants.Check(pool, owners);
             }
-        }
+        });
     }
 
     [Fact]

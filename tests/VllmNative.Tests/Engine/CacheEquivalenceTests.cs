@@ -1,6 +1,7 @@
 using VllmNative.Engine;
 using VllmNative.Requests;
 using VllmNative.Scheduling;
+using VllmNative.Tests.Scheduling;
 using Xunit;
 
 namespace VllmNative.Tests.Engine;
@@ -12,6 +13,7 @@ namespace VllmNative.Tests.Engine;
 public sealed class CacheEquivalenceTests : IDisposable
 {
     private const int Count = 48;
+    private const int InterruptionSeed = 11;
 
     private static readonly Lazy<string[]> Alone = new(ComputeAlone);
 
@@ -28,6 +30,8 @@ public sealed class CacheEquivalenceTests : IDisposable
     [InlineData("recompute under pressure")]
     [InlineData("swap under pressure")]
     [InlineData("swap without cache")]
+    [InlineData("recompute at random steps")]
+    [InlineData("swap at random steps")]
     [InlineData("priority under pressure")]
     [InlineData("fair under pressure")]
     [InlineData("shortest-predicted under pressure")]
@@ -39,10 +43,16 @@ public sealed class CacheEquivalenceTests : IDisposable
     {
         EngineOptions options = OptionsOf(way);
         using var engine = AsyncLlmEngine.Create(options);
+        bool random = way.EndsWith("at random steps", StringComparison.Ordinal);
+        if (random)
+        {
+            _ = new Interruptions(engine.Core.Scheduler, InterruptionSeed, oneIn: 2);
+        }
+
         // The second round finds what the first one left.
         for (int round = 0; round < 2; round++)
         {
-            await CompareAsync(engine, $"{way}, round {round}");
+            await CompareAsync(engine, $"{way}, round {round}" + (random ? $", seed {InterruptionSeed}" : ""));
             await engine.AssertAllFreeAsync();
         }
 
@@ -56,7 +66,8 @@ public sealed class CacheEquivalenceTests : IDisposable
         Scheduler scheduler = engine.Core.Scheduler;
         bool caches = options is { EnablePrefixCaching: true, Scheduler: "continuous" };
         Assert.Equal(caches, memory.PrefixCacheHits > 0);
-        Assert.Equal(way.Contains("pressure", StringComparison.Ordinal) || way == "swap without cache", memory.Preemptions > 0);
+        bool pressed = way.Contains("pressure", StringComparison.Ordinal) || way == "swap without cache";
+        Assert.InRange(memory.Preemptions, random ? 50 : pressed ? 10 : 0, random || pressed ? long.MaxValue : 0);
         Assert.Equal(options.PreemptionMode == PreemptionMode.Swap, scheduler.Swap?.SwappedIn > 0);
         Assert.Equal(options.KvOffloadSpace > 0, scheduler.Tier?.Onloaded > 0);
     }
@@ -120,9 +131,12 @@ public sealed class CacheEquivalenceTests : IDisposable
         int[] prompt = TestEngines.Prompt(1, 100);
         async Task<long> HitsOf(RequestScheduling? scheduling)
         {
-            long before = engine.Memory.PrefixCacheHits;
+            MemoryStats before = engine.Memory;
             await engine.GenerateAsync(prompt, SamplingParams.Greedy, scheduling: scheduling).LastAsync();
-            return engine.Memory.PrefixCacheHits - before;
+            MemoryStats after = engine.Memory;
+            // Who does not read the cache counts as one that finds nothing.
+            Assert.Equal(prompt.Length, after.PrefixCacheQueries - before.PrefixCacheQueries);
+            return after.PrefixCacheHits - before.PrefixCacheHits;
         }
 
         Assert.Equal(0, await HitsOf(null));
@@ -135,6 +149,7 @@ public sealed class CacheEquivalenceTests : IDisposable
         Assert.Equal(0, await HitsOf(null));
         RequestOutput output = await engine.GenerateAsync(prompt, SamplingParams.Greedy).LastAsync();
         Assert.Equal(96, output.CachedTokens);
+        Assert.Equal((8 * 100, 3 * 96), (engine.Memory.PrefixCacheQueries, engine.Memory.PrefixCacheHits));
     }
 
     public void Dispose()
@@ -163,6 +178,9 @@ public sealed class CacheEquivalenceTests : IDisposable
             "recompute under pressure" => pressed,
             "swap under pressure" => pressed with { PreemptionMode = PreemptionMode.Swap, SwapSpace = 0.01 },
             "swap without cache" => pressed with { PreemptionMode = PreemptionMode.Swap, SwapSpace = 0.01, EnablePrefixCaching = false },
+            // Few at a time, so that there are many steps.
+            "recompute at random steps" => options with { MaxNumSeqs = 8, PreemptionMode = PreemptionMode.Recompute },
+            "swap at random steps" => options with { MaxNumSeqs = 8, PreemptionMode = PreemptionMode.Swap, SwapSpace = 0.01 },
             "priority under pressure" => pressed with { SchedulingPolicy = "priority" },
             "fair under pressure" => pressed with { SchedulingPolicy = "fair" },
             "shortest-predicted under pressure" => pressed with { SchedulingPolicy = "shortest-predicted" },

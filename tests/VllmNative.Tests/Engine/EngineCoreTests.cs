@@ -4,6 +4,7 @@ using VllmNative.Outputs;
 using VllmNative.Requests;
 using VllmNative.Scheduling;
 using VllmNative.Tests.Execution;
+using VllmNative.Tests.Scheduling;
 using Xunit;
 
 namespace VllmNative.Tests.Engine;
@@ -28,6 +29,31 @@ public sealed class EngineCoreTests
 
         Assert.True(fake.Core.Preemptions > 0);
         Assert.Equal(stepsInFlight, fake.Device.MostStepsInFlight);
+        await fake.AssertAllFreeAsync();
+    }
+
+    [Theory]
+    [InlineData(1, PreemptionMode.Recompute)]
+    [InlineData(2, PreemptionMode.Recompute)]
+    [InlineData(1, PreemptionMode.Swap)]
+    [InlineData(2, PreemptionMode.Swap)]
+    public async Task Requests_that_are_preempted_at_random_steps_get_their_own_tokens(int stepsInFlight, PreemptionMode mode)
+    {
+        const int seed = 5;
+        var setup = new SchedulerSetup { Preemption = mode, SwapBlocks = mode == PreemptionMode.Swap ? 200 : 0 };
+        // Room for all: nobody else preempts.
+        using var fake = new FakeEngine(stepsInFlight, numBlocks: 200, maxSeqs: 8, setup);
+        _ = new Interruptions(fake.Core.Scheduler, seed, oneIn: 3);
+        Request[] requests = [.. Enumerable.Range(0, 80).Select(i => fake.Request(i, promptLength: 1 + (i * 7 % 30), maxTokens: 1 + (i * 5 % 40), stopIds: i % 3 == 0 ? [3, 17, 40] : []))];
+        RequestOutput[] outputs = await Task.WhenAll(requests.Select(request => fake.RunAsync(request))).WaitAsync(TestEngines.Limit);
+        for (int i = 0; i < requests.Length; i++)
+        {
+            (int[] ids, FinishReason reason) = FakeLanguage.Complete(requests[i].Tokens.Span[..requests[i].PromptLength], requests[i].MaxTokens, 0, requests[i].StopIds);
+            Assert.True(ids.SequenceEqual(outputs[i].Outputs[0].TokenIds) && reason == outputs[i].Outputs[0].FinishReason, $"seed {seed}: request {i}");
+        }
+
+        Assert.True(fake.Core.Preemptions >= 50, $"seed {seed}: {fake.Core.Preemptions} preemptions");
+        Assert.Equal(mode == PreemptionMode.Swap ? fake.Core.Preemptions : 0, fake.Core.SwapOuts);
         await fake.AssertAllFreeAsync();
     }
 
@@ -184,12 +210,12 @@ public sealed class EngineCoreTests
     {
         private const int BlockSize = 4;
 
-        internal FakeEngine(int stepsInFlight, int numBlocks = 64, int maxSeqs = 4)
+        internal FakeEngine(int stepsInFlight, int numBlocks = 64, int maxSeqs = 4, SchedulerSetup? setup = null)
         {
             var limits = new SchedulerLimits(maxSeqs, 32, 0, maxSeqs);
             var pool = new BlockPool(numBlocks);
-            Device = new FakeModelRunner(stepsInFlight, maxSeqs, 32, numBlocks, BlockSize, numBlocks);
-            Core = new EngineCore(new Scheduler(limits, new KvCacheManager(pool, BlockSize)), pool, Device, limits);
+            Device = new FakeModelRunner(stepsInFlight, maxSeqs, 32, numBlocks, BlockSize, numBlocks, new FakeHostBlocks(setup?.SwapBlocks ?? 0, BlockSize));
+            Core = new EngineCore(new Scheduler(limits, new KvCacheManager(pool, BlockSize), setup), pool, Device, limits);
         }
 
         internal FakeModelRunner Device { get; }

@@ -24,12 +24,12 @@ internal sealed class FakeModelRunner : IModelRunner
     private readonly int[] _lastToken;
     private readonly int[] _kv;
     private readonly bool[] _behind;
-    private readonly int[] _hostKv;
+    private readonly FakeHostBlocks _host;
     private readonly Queue<FakeFlight> _inFlight = new();
     private readonly Queue<(long StepId, BlockSwap Swap)> _swaps = new();
     private long _swapsDone;
 
-    internal FakeModelRunner(int maxStepsInFlight, int maxSeqs, int maxTokens, int numBlocks, int blockSize, int maxBlocks, int hostBlocks = 0)
+    internal FakeModelRunner(int maxStepsInFlight, int maxSeqs, int maxTokens, int numBlocks, int blockSize, int maxBlocks, FakeHostBlocks? host = null)
     {
         MaxStepsInFlight = maxStepsInFlight;
         _maxSeqs = maxSeqs;
@@ -40,7 +40,7 @@ internal sealed class FakeModelRunner : IModelRunner
         _lastToken = new int[maxSeqs];
         _kv = new int[numBlocks * blockSize];
         _behind = new bool[maxSeqs];
-        _hostKv = new int[hostBlocks * blockSize];
+        _host = host ?? new FakeHostBlocks(0, blockSize);
     }
 
     public int MaxStepsInFlight { get; }
@@ -191,14 +191,15 @@ internal sealed class FakeModelRunner : IModelRunner
     {
         while (_swaps.TryPeek(out (long StepId, BlockSwap Swap) next) && next.StepId <= stepId)
         {
-            (int from, int to) = (next.Swap.DeviceBlock * _blockSize, next.Swap.HostBlock * _blockSize);
+            Span<int> device = _kv.AsSpan(next.Swap.DeviceBlock * _blockSize, _blockSize);
+            Span<int> host = _host.TokensOf(next.Swap.HostBlock);
             if (next.Swap.ToHost)
             {
-                Array.Copy(_kv, from, _hostKv, to, _blockSize);
+                device.CopyTo(host);
             }
             else
             {
-                Array.Copy(_hostKv, to, _kv, from, _blockSize);
+                host.CopyTo(device);
             }
 
             _swaps.Dequeue();

@@ -22,23 +22,24 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
     private const int BlockSize = 8;
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task StepsThatOnlyDecode_AllocateNothing(bool recorded)
+    [InlineData(Rows, Steps, false)]
+    [InlineData(Rows, Steps, true)]
+    [InlineData(256, 300, false)]
+    public async Task StepsThatOnlyDecode_AllocateNothing(int rows, int steps, bool recorded)
     {
-        using Loops loops = Start(recorded);
+        using Loops loops = Start(recorded, rows);
         // Longer than the compilers need, and through every path that the measured run takes.
-        await loops.GenerateAsync(Rows, _ => 600);
+        await loops.GenerateAsync(rows, _ => 6 * steps / 10);
         long blocksBefore = loops.Engine.Memory.PeakBlocks;
         loops.Meters.Reset();
-        await loops.GenerateAsync(Rows, _ => Steps + 16);
+        await loops.GenerateAsync(rows, _ => steps + 16);
 
         Assert.True(loops.Engine.Memory.PeakBlocks > blocksBefore, "no block table grew beyond the warm-up's");
         AllocationCount engine = loops.Meters.Engine.Steady;
         AllocationCount device = loops.Meters.Device.Steady;
         output.WriteLine($"engine thread: {engine}; device thread: {device}");
-        Assert.True(engine.Iterations >= Steps, $"only {engine.Iterations} steady iterations of the engine loop");
-        Assert.True(device.Iterations >= Steps, $"only {device.Iterations} steady steps of the device");
+        Assert.True(engine.Iterations >= steps, $"only {engine.Iterations} steady iterations of the engine loop");
+        Assert.True(device.Iterations >= steps, $"only {device.Iterations} steady steps of the device");
         Assert.True(engine.Bytes == 0, $"the engine thread allocated: {engine}");
         Assert.True(device.Bytes == 0, $"the device thread allocated: {device}");
     }
@@ -64,7 +65,7 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
         Assert.True(device.Largest < MaxBytesOfChange, $"the device thread allocated: {device}");
     }
 
-    private static Loops Start(bool recorded)
+    private static Loops Start(bool recorded, int rows = Rows)
     {
         var meters = new LoopMeters();
         TempDirectory? folder = recorded ? new TempDirectory() : null;
@@ -72,9 +73,9 @@ public sealed class LoopAllocationTests(ITestOutputHelper output)
         {
             RecordTo = folder is null ? null : Path.Combine(folder.Path, "trace.jsonl"),
             Model = TestAssets.Path("models", "tiny", "llama3-rope"),
-            MaxNumSeqs = Rows,
+            MaxNumSeqs = rows,
             BlockSize = BlockSize,
-            NumBlocksOverride = (Rows * 1024 / BlockSize) + 1,
+            NumBlocksOverride = (rows * 1024 / BlockSize) + 1,
             Meters = meters,
         }));
     }

@@ -10,7 +10,7 @@ public sealed class BeamHistoryTests
     [Fact]
     public void Held_sequences_stay_as_they_are_and_nothing_else_is_kept()
     {
-        for (int seed = 0; seed < 100; seed++)
+        Seeds.Each(100, seed =>
         {
             var random = new Random(seed);
             // Small, so that it grows.
@@ -45,13 +45,13 @@ public sealed class BeamHistoryTests
             }
 
             Assert.All(held, one => AssertPosted(history, one.Sequence, one.Ids));
-        }
+        });
     }
 
     [Fact]
     public void A_request_takes_over_the_tokens_of_a_sequence()
     {
-        for (int seed = 0; seed < 100; seed++)
+        Seeds.Each(100, seed =>
         {
             var random = new Random(seed);
             var history = new BeamHistory(width: 2, maxTokens: 20, logprobs: 0);
@@ -76,7 +76,7 @@ public sealed class BeamHistoryTests
 
             history.Copy(request, known ? like : null, from, length);
             Assert.Equal([7, 8, 9, .. fromIds], request.Tokens.ToArray());
-        }
+        });
     }
 
     // Two log-probabilities that tell what they stand behind.

@@ -42,7 +42,7 @@ public sealed class BeamSearchTests
     {
         int stopped = 0;
         int early = 0;
-        for (int seed = 0; seed < 300; seed++)
+        Seeds.Each(300, seed =>
         {
             var random = new Random(seed);
             BeamReference.Search search = SearchOf(random, mostWidth: 6);
@@ -56,7 +56,7 @@ public sealed class BeamSearchTests
             AssertNothingLeft(harness);
             stopped += found.Count(sequence => sequence.Stopped);
             early += found.All(sequence => sequence.Ids.Length < search.MaxTokens) ? 1 : 0;
-        }
+        });
 
         Assert.True(stopped > 200 && early > 50, $"{stopped} stopped, {early} early");
     }
@@ -164,7 +164,7 @@ public sealed class BeamSearchTests
     {
         long preemptions = 0;
         long swaps = 0;
-        for (int seed = 0; seed < 150; seed++)
+        Seeds.Each(150, seed =>
         {
             var random = new Random(seed);
             int blockSize = 1 << random.Next(3);
@@ -193,7 +193,7 @@ public sealed class BeamSearchTests
             AssertNothingLeft(harness);
             preemptions += harness.Scheduler.Preemptions;
             swaps += harness.Scheduler.Swap?.SwappedIn ?? 0;
-        }
+        });
 
         Assert.True(preemptions > 500 && (mode == PreemptionMode.Swap) == swaps > 100, $"{preemptions} preemptions, {swaps} swaps");
     }

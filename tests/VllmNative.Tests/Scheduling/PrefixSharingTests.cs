@@ -183,6 +183,30 @@ public sealed class PrefixSharingTests
     }
 
     [Fact]
+    public void What_a_fork_overwrites_is_not_found_as_what_its_parent_had_there()
+    {
+        using var harness = new SchedulerHarness(maxSeqs: 1, prefixCaching: true);
+        int[] prompt = FakeLanguage.Prompt(1, 6);
+        // What would come first ends the parent and is banned for now: the two go different ways.
+        int first = FakeLanguage.Next(prompt);
+        Request parent = harness.Add(prompt, 10, SamplingParams.Greedy with { MinTokens = 10 }, stopIds: [first]);
+        while (parent.Length < 10)
+        {
+            harness.Step();
+        }
+
+        // It shares a block that its parent has filled meanwhile, and is alone with it soon.
+        Request fork = harness.ForkPrompt(parent, maxTokens: 4, SamplingParams.Greedy);
+        int[] said = parent.Tokens.ToArray();
+        harness.End(parent);
+        harness.Drain();
+        Assert.Equal(first, SchedulerHarness.OutputOf(fork)[0]);
+        Request next = harness.Add([.. said, 1, 2], 3);
+        harness.Drain();
+        Assert.Equal(FakeLanguage.Complete(next.Tokens.Span[..next.PromptLength], 3, 0, []).Ids, SchedulerHarness.OutputOf(next));
+    }
+
+    [Fact]
     public void A_pinned_prefix_survives_pressure_until_its_time_is_up()
     {
         using var harness = new SchedulerHarness(numBlocks: 17, prefixCaching: true);

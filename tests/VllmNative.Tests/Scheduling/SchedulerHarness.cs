@@ -17,6 +17,9 @@ internal sealed class SchedulerHarness : IDisposable
     private readonly StepCommitter _committer;
     private readonly Queue<(StepPlan Plan, StepResult Result)> _inFlight = new();
     private readonly SchedulerLimits _limits;
+    private readonly bool _hasLatencyTarget;
+    private readonly TemporaryDisk? _disk;
+    private readonly DiskLoads? _diskLoads;
     private long _nextId;
     private long _stepId;
 
@@ -32,7 +35,8 @@ internal sealed class SchedulerHarness : IDisposable
         SchedulerSetup? setup = null,
         int staticRowTokens = 0,
         int maxLogits = int.MaxValue,
-        int? tableUpdates = null)
+        int? tableUpdates = null,
+        int diskBlocks = 0)
     {
         _limits = new SchedulerLimits(maxSeqs, budget, threshold, maxSeqs)
         {
@@ -42,9 +46,13 @@ internal sealed class SchedulerHarness : IDisposable
         };
         Pool = new BlockPool(numBlocks, eviction);
         int hostBlocks = (setup?.SwapBlocks ?? 0) + (setup?.TierBlocks ?? 0);
+        var host = new FakeHostBlocks(hostBlocks, blockSize);
+        _disk = diskBlocks > 0 ? new TemporaryDisk(host, blockSize, diskBlocks) : null;
+        _hasLatencyTarget = setup?.TargetInterTokenLatency is not null;
         Prefixes = prefixCaching ? new PrefixCache(Pool, hostBlocks, blockSize) : null;
-        Scheduler = new Scheduler(_limits, new KvCacheManager(Pool, blockSize, Prefixes), setup);
-        Device = new FakeModelRunner(stepsInFlight, maxSeqs, budget, numBlocks, blockSize, maxBlocks: numBlocks, hostBlocks);
+        Scheduler = new Scheduler(_limits, new KvCacheManager(Pool, blockSize, Prefixes), (setup ?? new SchedulerSetup()) with { Disk = _disk?.Thread });
+        _diskLoads = Scheduler.Tier is { } tier ? new DiskLoads(Scheduler, tier, blockSize) : null;
+        Device = new FakeModelRunner(stepsInFlight, maxSeqs, budget, numBlocks, blockSize, maxBlocks: numBlocks, host);
         BlockSize = blockSize;
         _committer = new StepCommitter(Scheduler, _pump);
     }
@@ -63,6 +71,12 @@ internal sealed class SchedulerHarness : IDisposable
 
     /// <summary>Requests that the last scheduled step took in.</summary>
     internal List<Request> Admitted { get; } = [];
+
+    /// <summary>What a step takes, for those who learn from it; null = nobody is told.</summary>
+    internal Func<StepPlan, double>? StepSeconds { get; set; }
+
+    /// <summary>Rows so far that compute less of a prompt than the bounds of a step would have let them: a latency target's doing.</summary>
+    internal int BoundedChunks { get; private set; }
 
     internal Request Add(
         int[] prompt, int maxTokens, SamplingParams? parameters = null, int[]? stopIds = null, RequestScheduling? scheduling = null, double queuedAt = 0)
@@ -97,6 +111,16 @@ internal sealed class SchedulerHarness : IDisposable
     {
         Request fork = Create([.. parent.Tokens.Span, extraToken], maxTokens, null, null, parent.Scheduling, parent.QueuedAt);
         Scheduler.Fork(parent, fork);
+        CheckInvariants();
+        return fork;
+    }
+
+    /// <summary>Adds another completion of a running request's prompt, which is scheduled by now.</summary>
+    internal Request ForkPrompt(Request parent, int maxTokens, SamplingParams parameters)
+    {
+        Request fork = Create(parent.Tokens.Span[..parent.PromptLength].ToArray(), maxTokens, parameters, null, parent.Scheduling, parent.QueuedAt);
+        Scheduler.Fork(parent, fork);
+        CheckInvariants();
         return fork;
     }
 
@@ -125,8 +149,11 @@ internal sealed class SchedulerHarness : IDisposable
         var plan = new StepPlan(_limits.MaxNumSeqs, _limits.MaxNumBatchedTokens) { StepId = _stepId + 1 };
         var result = new StepResult(_limits.MaxNumSeqs);
         Admitted.Clear();
+        TakeDiskResults();
         Scheduler.Schedule(plan, Admitted);
+        _diskLoads?.CheckAsked();
         CheckInvariants();
+        CheckPlan(plan);
         if (plan.IsEmpty)
         {
             return null;
@@ -144,6 +171,11 @@ internal sealed class SchedulerHarness : IDisposable
     {
         Device.Collect(Timeout.InfiniteTimeSpan);
         (StepPlan plan, StepResult result) = _inFlight.Dequeue();
+        if (result.Failure is null && StepSeconds is not null)
+        {
+            Scheduler.Observe(plan, StepSeconds(plan));
+        }
+
         _committer.Commit(plan, result);
         CheckInvariants();
     }
@@ -179,7 +211,7 @@ internal sealed class SchedulerHarness : IDisposable
     internal int Drain(int mostTurns = 10_000)
     {
         int turns = 0;
-        while (Turn())
+        while (Turn() || AwaitDisk())
         {
             Assert.True(++turns <= mostTurns, $"no end after {mostTurns} turns: {Scheduler.RunningCount} running, {Scheduler.WaitingCount} waiting");
         }
@@ -240,14 +272,52 @@ internal sealed class SchedulerHarness : IDisposable
 
     internal static MailboxState StateOf(Request request) => request.Mailbox.Drain(0, []);
 
-    public void Dispose() => _pump.Dispose();
+    /// <summary>Waits a little for the disk, if there is one.</summary>
+    internal void Linger(int milliseconds) => _disk?.Wait(milliseconds);
+
+    /// <summary>Ends the disk tier's thread and takes the last answers.</summary>
+    internal void StopDisk()
+    {
+        _disk?.Stop();
+        TakeDiskResults();
+        Assert.False(_diskLoads?.Any ?? false, "requests still wait for the disk");
+    }
+
+    public void Dispose()
+    {
+        _disk?.Dispose();
+        _pump.Dispose();
+    }
+
+    // Nothing is computed: somebody may wait for the disk alone.
+    private bool AwaitDisk()
+    {
+        if (_diskLoads is not { Any: true } || !Scheduler.HasWork)
+        {
+            return false;
+        }
+
+        _disk!.WaitForAnswer();
+        return true;
+    }
+
+    private void TakeDiskResults()
+    {
+        if (_disk is not null)
+        {
+            Scheduler.TakeDiskResults();
+            _diskLoads!.CheckAnswered();
+            CheckInvariants();
+        }
+    }
 
     private void CheckInvariants()
     {
+        Request[] owners = [.. Scheduler.Owners];
         IEnumerable<int> offloading = Scheduler.Transfers.UnderWay.Where(transfer => transfer.Kind == TransferKind.Offload).SelectMany(transfer => transfer.DeviceBlocks.Take(transfer.Count));
-        CacheInvariants.Check(Pool, Scheduler.Owners, Prefixes, offloading.Concat(Scheduler.Pins.Blocks));
+        CacheInvariants.Check(Pool, owners, Prefixes, offloading.Concat(Scheduler.Pins.Blocks));
         Assert.True(Scheduler.RunningCount <= _limits.MaxNumSeqs);
-        int[] rows = [.. Scheduler.Owners.Where(request => request.Row >= 0).Select(request => request.Row)];
+        int[] rows = [.. owners.Where(request => request.Row >= 0).Select(request => request.Row)];
         Assert.Equal(rows.Length, rows.Distinct().Count());
         foreach (Request request in Scheduler.Running)
         {
@@ -263,8 +333,27 @@ internal sealed class SchedulerHarness : IDisposable
 
         if (Scheduler.Swap is { } swap)
         {
-            int[] host = [.. Scheduler.Owners.SelectMany(request => request.HostBlocks.Take(request.HostBlockCount))];
-            Assert.Equal((swap.Host.Used, host.Length), (host.Length, host.Distinct().Count()));
+            HostInvariants.CheckSwap(swap.Host, owners);
+        }
+
+        _diskLoads?.CheckUnchanged();
+    }
+
+    private void CheckPlan(StepPlan plan)
+    {
+        PlanInvariants.Check(plan, Scheduler.RequestAt, Scheduler.Owners, Scheduler.Cache);
+        StepRow[] rows = plan.Rows.Span.ToArray();
+        int tokens = rows.Sum(row => row.QueryLength);
+        Assert.Equal(tokens, plan.NumTokens);
+        Assert.True(tokens <= _limits.MaxNumBatchedTokens, $"{tokens} tokens, {_limits.MaxNumBatchedTokens} are the budget");
+        Assert.True(rows.Length <= _limits.MaxNumSeqs && plan.NumLogits <= _limits.MaxLogits, $"{rows.Length} rows, {plan.NumLogits} of logits");
+        int threshold = _limits.LongPrefillTokenThreshold > 0 ? _limits.LongPrefillTokenThreshold : int.MaxValue;
+        Assert.All(rows, row => Assert.InRange(row.QueryLength, 1, threshold));
+        int bounded = rows.Count(row => !row.Samples && row.QueryLength < threshold && Scheduler.RequestAt(row.Row) is { Pooling: null, Unscheduled: > 0 });
+        if (tokens < _limits.MaxNumBatchedTokens && _limits.MaxLogits == int.MaxValue)
+        {
+            Assert.True(bounded == 0 || _hasLatencyTarget, "a chunk is shorter than it may be");
+            BoundedChunks += bounded;
         }
     }
 
