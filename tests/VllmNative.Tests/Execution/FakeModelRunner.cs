@@ -217,7 +217,12 @@ internal sealed class FakeModelRunner : IModelRunner
             StepRow row = plan.Rows[i];
             if (_behind[row.Row])
             {
-                // A step before this one failed, as a whole: what is computed now is dropped with it.
+                // A step before this one failed, as a whole: what is computed now is dropped with it, and what others in this step find there is nonsense.
+                for (int position = row.SequenceLength - row.QueryLength; position < row.SequenceLength; position++)
+                {
+                    _kv[Slot(row.Row, position)] = Poison;
+                }
+
                 flight.Rows.Add((RowStatus.Ok, new int[row.LogitCount]));
                 logits += row.LogitCount;
                 continue;
