@@ -284,7 +284,7 @@ internal sealed class Admission
             request.CachedTokens = request.Scheduled;
             // It may have lost again what came from the host.
             request.HostCachedTokens = Math.Min(request.HostCachedTokens, request.Scheduled);
-            _cache.Prefixes?.Count(request.Length, request.Scheduled);
+            _cache.Prefixes?.Count(request.Scheduling.SkipReadingPrefixCache ? 0 : request.Length, request.Scheduled);
             _policy.NoteAdmitted(request);
         }
 

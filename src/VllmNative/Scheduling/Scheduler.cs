@@ -55,7 +55,8 @@ internal sealed class Scheduler
         _policy = setup.Policy ?? new FcfsPolicy();
         _running = new RunningRequests(limits);
         _events = new StepEventLog(4 * limits.MaxNumSeqs);
-        _swap = setup.SwapBlocks > 0 ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers, _events) : null;
+        // Nobody in a static row is ever short of blocks.
+        _swap = setup.SwapBlocks > 0 && cache.Rows is null ? new SwapSpace(new HostBlockPool(0, setup.SwapBlocks), cache, _transfers, _events) : null;
         _tier = setup.TierBlocks > 0 ? new HostTier(new HostBlockPool(setup.SwapBlocks, setup.TierBlocks), cache, _transfers, cache.BlocksFor(limits.MaxNumBatchedTokens)) : null;
         _disk = setup.Disk is { } disk && _tier is not null ? new DiskTier(disk, _tier, cache.Prefixes!, cache.BlockSize) : null;
         _bandwidth = new SwapBandwidth(setup.AssumedSwapBandwidth);
