@@ -90,7 +90,7 @@ internal sealed class PrefixCache
     {
         int most = Math.Min((request.Length - 1) / _blockSize, nodes.Length);
         ReadOnlySpan<int> tokens = request.Tokens.Span;
-        int found = request.Foreseen?.CopyTo(nodes.AsSpan(0, most), _index, request.PrefixRoot) ?? 0;
+        int found = request.Foreseen is { } foreseen ? PrefixPath.CopyTo(foreseen, nodes.AsSpan(0, most), _index, request.PrefixRoot) : 0;
         long parent = found == 0 ? request.PrefixRoot : _index.IdOf(nodes[found - 1]);
         while (found < most)
         {

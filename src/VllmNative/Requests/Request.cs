@@ -1,5 +1,3 @@
-using VllmNative.Cache;
-
 namespace VllmNative.Requests;
 
 /// <summary>
@@ -164,8 +162,8 @@ internal sealed class Request
 
     internal int HashedBlocks { get; set; }
 
-    /// <summary>What the prefix index had of the prompt before the request was handed in; null = nothing. See <see cref="PrefixCache.Prepare"/>.</summary>
-    internal PrefixPath? Foreseen { get; set; }
+    /// <summary>What the prefix index had of the prompt before the request was handed in; null = nothing.</summary>
+    internal ForeseenPrefix? Foreseen { get; set; }
 
     /// <summary>Blocks that it needed when it was looked up and did not fit, and the cache's count of gains then; 0 = it was not since it last ran.</summary>
     internal int NeededBlocks { get; set; }

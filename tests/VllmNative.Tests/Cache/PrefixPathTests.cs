@@ -24,7 +24,7 @@ public sealed class PrefixPathTests
     {
         Request owner = Compute([1, 2, 3, 4, 5, 6]);
         Request later = Prepare([1, 2, 3, 4, 5, 6, 7]);
-        Assert.Equal(3, later.Foreseen!.Count);
+        Assert.Equal(3, later.Foreseen!.Nodes.Length);
         // Its hashes would find nothing now.
         Array.Clear(later.BlockHashes);
         Assert.Equal(owner.Blocks[..3], Found(later));
@@ -35,7 +35,7 @@ public sealed class PrefixPathTests
     {
         Request owner = Compute([1, 2, 3, 4]);
         Request later = Prepare([1, 2, 3, 4, 5, 6, 7]);
-        Assert.Equal(2, later.Foreseen!.Count);
+        Assert.Equal(2, later.Foreseen!.Nodes.Length);
         Request further = Compute([1, 2, 3, 4, 5, 6]);
         Assert.Equal([.. owner.Blocks[..2], further.Blocks[2]], Found(later));
     }
@@ -59,7 +59,7 @@ public sealed class PrefixPathTests
     {
         Request owner = Compute([1, 2, 3, 4], salt: "a");
         Request later = Prepare([1, 2, 3, 4, 5], salt: "a");
-        Assert.Equal(2, later.Foreseen!.Count);
+        Assert.Equal(2, later.Foreseen!.Nodes.Length);
         _prefixes.Reset([owner]);
         _cache.Free(owner);
         _cache.Leave(owner);
