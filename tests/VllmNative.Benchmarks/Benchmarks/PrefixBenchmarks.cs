@@ -3,7 +3,7 @@ using VllmNative.Benchmarks.Workloads;
 
 namespace VllmNative.Benchmarks;
 
-/// <summary>What the KV cache costs the engine thread, and the callers' who hash.</summary>
+/// <summary>What the KV cache costs the engine thread, and callers' threads.</summary>
 public class PrefixBenchmarks
 {
     private readonly PrefixWorkload _prefixes = new();
@@ -12,9 +12,13 @@ public class PrefixBenchmarks
     [Benchmark, Work(PrefixWorkload.PromptTokens / 1e6, "M tokens/s")]
     public void LookUp() => _prefixes.LookUp();
 
-    /// <summary>Hashes a prompt.</summary>
+    /// <summary>Takes over what the caller's thread found of such a prompt.</summary>
     [Benchmark, Work(PrefixWorkload.PromptTokens / 1e6, "M tokens/s")]
-    public void Hash() => _prefixes.Hash();
+    public void Confirm() => _prefixes.Confirm();
+
+    /// <summary>Hashes a prompt and finds it, on the caller's thread.</summary>
+    [Benchmark, Work(PrefixWorkload.PromptTokens / 1e6, "M tokens/s")]
+    public void Prepare() => _prefixes.Prepare();
 
     /// <summary>Takes a block and gives it back.</summary>
     [Benchmark]

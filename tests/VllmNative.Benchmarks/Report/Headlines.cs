@@ -33,8 +33,9 @@ internal static class Headlines
 
         var prefixes = new PrefixWorkload();
         double promptTokens = PrefixWorkload.PromptTokens / 1e6;
-        yield return new Figure($"Prefix cache: look up {PrefixWorkload.PromptTokens} cached tokens", Many(10, prefixes.LookUp), promptTokens, "M tokens/s");
-        yield return new Figure($"Prefix cache: hash {PrefixWorkload.PromptTokens} tokens, on the caller's thread", Many(10, prefixes.Hash), promptTokens, "M tokens/s");
+        yield return new Figure($"Prefix cache: hash and look up {PrefixWorkload.PromptTokens} cached tokens, on the caller's thread", Many(10, prefixes.Prepare), promptTokens, "M tokens/s");
+        yield return new Figure("Prefix cache: the same tokens on the engine thread, as the caller's found them", Many(10, prefixes.Confirm), promptTokens, "M tokens/s");
+        yield return new Figure($"Prefix cache: look up {PrefixWorkload.PromptTokens} cached tokens that it did not", Many(10, prefixes.LookUp), promptTokens, "M tokens/s");
         yield return new Figure("KV block: take and release", Many(100_000, prefixes.TakeAndRelease), 1e-6, "M blocks/s");
 
         var tokenizer = new TokenizerWorkload();

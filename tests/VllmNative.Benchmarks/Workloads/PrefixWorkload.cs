@@ -4,7 +4,7 @@ using VllmNative.Steps;
 
 namespace VllmNative.Benchmarks.Workloads;
 
-/// <summary>Long prompts that the prefix cache holds, and requests for the same ones that have not been looked up yet.</summary>
+/// <summary>Long prompts that the prefix cache holds, and requests for the same ones.</summary>
 internal sealed class PrefixWorkload
 {
     internal const int PromptTokens = 8192;
@@ -16,6 +16,7 @@ internal sealed class PrefixWorkload
     private readonly PrefixCache _prefixes;
     private readonly BlockPool _pool;
     private readonly Request[] _waiting;
+    private readonly Request[] _unforeseen;
     private readonly int[] _nodes;
     private int _next;
 
@@ -37,26 +38,27 @@ internal sealed class PrefixWorkload
         }
 
         _waiting = [.. Enumerable.Range(0, Prompts).Select(RequestOf)];
-        foreach (Request request in _waiting)
+        _unforeseen = [.. Enumerable.Range(0, Prompts).Select(RequestOf)];
+        foreach (Request request in _waiting.Concat(_unforeseen))
         {
             cache.Enter(request);
             _prefixes.Prepare(request);
         }
-    }
 
-    /// <summary>Looks the next prompt up, as the engine thread does.</summary>
-    internal void LookUp()
-    {
-        _next = (_next + 1) % Prompts;
-        int found = _prefixes.Match(_waiting[_next], _nodes);
-        if (found != BlocksOfPrompt)
+        foreach (Request request in _unforeseen)
         {
-            throw new InvalidOperationException($"{found} of {BlocksOfPrompt} blocks were found");
+            request.Foreseen = null;
         }
     }
 
-    /// <summary>Hashes the next prompt, as the caller's thread does.</summary>
-    internal void Hash()
+    /// <summary>Looks the next prompt up on the engine thread, as it does where the caller's found nothing.</summary>
+    internal void LookUp() => Match(_unforeseen);
+
+    /// <summary>Takes over what the caller's thread found of the next prompt, as the engine's does.</summary>
+    internal void Confirm() => Match(_waiting);
+
+    /// <summary>Hashes the next prompt and looks it up, as the caller's thread does.</summary>
+    internal void Prepare()
     {
         _next = (_next + 1) % Prompts;
         _prefixes.Prepare(_waiting[_next]);
@@ -67,6 +69,16 @@ internal sealed class PrefixWorkload
     {
         _ = _pool.TryTake(out int block, out _);
         _pool.Release(block);
+    }
+
+    private void Match(Request[] requests)
+    {
+        _next = (_next + 1) % Prompts;
+        int found = _prefixes.Match(requests[_next], _nodes);
+        if (found != BlocksOfPrompt)
+        {
+            throw new InvalidOperationException($"{found} of {BlocksOfPrompt} blocks were found");
+        }
     }
 
     // One token more than is looked up: its logits are wanted.
