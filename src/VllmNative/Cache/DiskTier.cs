@@ -19,6 +19,9 @@ internal sealed class DiskTier
     private readonly int _blockSize;
     private readonly Dictionary<long, Read> _reads = [];
     private readonly Dictionary<long, OffloadBlock[]> _stores = [];
+
+    // What is asked for: the first block that is not in memory, by the node before it and its tokens' hash.
+    private readonly HashSet<(long Parent, ulong Hash)> _asked = [];
     private long _lastJob;
     private long _loaded;
 
@@ -26,7 +29,8 @@ internal sealed class DiskTier
     /// <param name="First">Leading blocks that are in memory.</param>
     /// <param name="Pinned">Those of them that the host's tier has: they stay while the request waits.</param>
     /// <param name="HostBlocks">Where what was found goes; none while it is only looked for.</param>
-    private sealed record Read(Request Request, int First, int[] Pinned, int[] HostBlocks);
+    /// <param name="Asked">See <see cref="_asked"/>.</param>
+    private sealed record Read(Request Request, int First, int[] Pinned, int[] HostBlocks, (long Parent, ulong Hash) Asked);
 
     internal DiskTier(OffloadThread thread, HostTier tier, PrefixCache prefixes, int blockSize)
     {
@@ -42,7 +46,13 @@ internal sealed class DiskTier
 
     internal DiskStats Stats => _thread.Stats;
 
-    /// <summary>Asks for what follows the blocks that are in memory; the request waits for the answer. False when there is nothing to ask.</summary>
+    /// <summary>Whether somebody waits for an answer.</summary>
+    internal bool IsAsked => _reads.Count > 0;
+
+    /// <summary>
+    /// Asks for what follows the blocks that are in memory. The request waits for the answer, or for that of one which asked for the same
+    /// before. False when there is nothing to ask.
+    /// </summary>
     /// <param name="request">It holds no blocks.</param>
     /// <param name="known">Nodes of its leading blocks that are in memory.</param>
     internal bool TryAsk(Request request, ReadOnlySpan<int> known)
@@ -53,13 +63,21 @@ internal sealed class DiskTier
             return false;
         }
 
-        request.AskedDisk = true;
+        long parent = known.IsEmpty ? request.PrefixRoot : _prefixes.Index.IdOf(known[^1]);
+        (long Parent, ulong Hash) asked = (parent, TokenHash.Of(request.Tokens.Span.Slice(known.Length * _blockSize, _blockSize)));
+        if (_asked.Contains(asked))
+        {
+            return true;
+        }
+
         long id = ++_lastJob;
         if (!_thread.TryFind(new FindJob(id, PathOf(request, most), ScopeOf(request.Scheduling.CacheSalt), known.Length)))
         {
             return false;
         }
 
+        request.AskedDisk = true;
+        _asked.Add(asked);
         var pinned = new List<int>();
         foreach (int node in known)
         {
@@ -70,7 +88,7 @@ internal sealed class DiskTier
             }
         }
 
-        _reads.Add(id, new Read(request, known.Length, [.. pinned], []));
+        _reads.Add(id, new Read(request, known.Length, [.. pinned], [], asked));
         request.InTransfer = true;
         return true;
     }
@@ -128,6 +146,7 @@ internal sealed class DiskTier
         int kept = blocks == 0 || request.Status == RequestStatus.Finished ? 0 : Keep(load, blocks);
         Array.ForEach(load.HostBlocks[kept..], _tier.GiveBack);
         Array.ForEach(load.Pinned, _tier.Unpin);
+        _asked.Remove(load.Asked);
         Volatile.Write(ref _loaded, _loaded + kept);
     }
 

@@ -19,6 +19,7 @@ internal sealed class HostTier
     private readonly BlockTransfers _transfers;
     private readonly BlockList _lru;
     private readonly int[] _pins;
+    private readonly int[] _coming; // copies under way to the device
     private readonly int _keepFree;
     private readonly int[] _candidates = new int[MostOffloads];
     private long _offloaded;
@@ -36,6 +37,7 @@ internal sealed class HostTier
         _transfers = transfers;
         _lru = new BlockList(host.Total);
         _pins = new int[host.Total];
+        _coming = new int[host.Total];
         _keepFree = Math.Min(blocksPerStep, cache.Pool.Total / 2);
     }
 
@@ -87,6 +89,9 @@ internal sealed class HostTier
         return hits;
     }
 
+    /// <summary>Whether the host's copy of a node is on its way to the device already.</summary>
+    internal bool IsComing(int node) => _coming[_prefixes.Index.HostBlockOf(node) - _host.First] > 0;
+
     /// <summary>Brings blocks back for a request that waits for them; the pool has room.</summary>
     /// <param name="request">It holds the blocks of the nodes before.</param>
     /// <param name="nodes">Nodes that the host has.</param>
@@ -102,6 +107,7 @@ internal sealed class HostTier
             request.Blocks[request.BlockCount++] = device[i];
             host[i] = _prefixes.Index.HostBlockOf(nodes[i]);
             Pin(host[i]);
+            _coming[host[i] - _host.First]++;
         }
 
         request.InTransfer = true;
@@ -130,6 +136,7 @@ internal sealed class HostTier
         foreach (int block in transfer.HostBlocks)
         {
             Unpin(block);
+            _coming[block - _host.First]--;
         }
 
         if (lost)

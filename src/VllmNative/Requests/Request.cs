@@ -189,6 +189,9 @@ internal sealed class Request
     /// <summary>Whether its blocks are being copied to or from the host, or are awaited from disk.</summary>
     internal bool InTransfer { get; set; }
 
+    /// <summary>Whether they go to the host because it was preempted.</summary>
+    internal bool SwapsOut { get; set; }
+
     /// <summary>Whether the disk was asked for blocks that it begins with; that happens once.</summary>
     internal bool AskedDisk { get; set; }
 

@@ -28,8 +28,7 @@ internal sealed class Admission
     private readonly StaticBatch? _static;
     private readonly int[] _matched;
     private readonly List<Request> _passed = [];
-    private int _unfit; // of those passed, who does not fit
-    private int _awaited; // of those passed, whose beginnings the disk is asked for
+    private readonly List<Request> _unfit = []; // of those passed, who does not fit
     private int _promised; // blocks that running requests have still to take for the tokens that they have
 
     internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget, StepEventLog events)
@@ -105,11 +104,12 @@ internal sealed class Admission
             return;
         }
 
-        (_unfit, _awaited) = (0, 0);
-        // Rows are kept for those who wait for the disk: were all asked about at once, none would find what the ones before it bring.
-        while (!_budget.IsSpent && !_running.Full && _running.Count + _awaited < _running.Most && _unfit < MostPassed && _waiting.First is { } request)
+        int arriving = 0;
+        // Rows are kept for those who arrive: were blocks fetched for more, they would hold them without being computed.
+        while (!_budget.IsSpent && !_running.Full && _running.Count + arriving < _running.Most && _unfit.Count < MostPassed && _waiting.First is { } request)
         {
-            if (TryAdmit(request, plan))
+            Admittance how = Consider(request, plan);
+            if (how == Admittance.Begun)
             {
                 admitted.Add(request);
                 _static?.Join();
@@ -122,11 +122,14 @@ internal sealed class Admission
             {
                 _waiting.Remove(request);
                 _passed.Add(request);
-                _unfit += request.InTransfer ? 0 : 1;
-                _awaited += request is { InTransfer: true, BlockCount: 0 } ? 1 : 0;
-                if (!request.InTransfer && request.Overtaken >= _limits.MaxOvertakes)
+                arriving += how == Admittance.Arriving ? 1 : 0;
+                if (how == Admittance.Unfit)
                 {
-                    break;
+                    _unfit.Add(request);
+                    if (request.Overtaken >= _limits.MaxOvertakes)
+                    {
+                        break;
+                    }
                 }
             }
 
@@ -142,6 +145,7 @@ internal sealed class Admission
         }
 
         _passed.Clear();
+        _unfit.Clear();
         _static?.EndFilling(_waiting.Count);
     }
 
@@ -153,7 +157,7 @@ internal sealed class Admission
         for (int i = 0; i < beams.Count && !_budget.IsSpent;)
         {
             Request beam = beams[i];
-            if (!beam.AwaitsBeams && TryAdmit(beam, plan))
+            if (!beam.AwaitsBeams && Consider(beam, plan) == Admittance.Begun)
             {
                 // It is not in the list any more.
                 admitted.Add(beam);
@@ -183,87 +187,101 @@ internal sealed class Admission
     // Blocks that the request needs beyond those that are free.
     private int BlocksMissing(Request request) => _cache.BlocksFor(request.Length) - request.BlockCount - _cache.Pool.Free;
 
-    // Everybody in front of the one that was just admitted; true when that was the last time for one of them.
+    // Everybody in front of the one that was just admitted, but for those who wait for copies: they are not held up by others. True when
+    // that was the last time for one of them.
     private bool NoteOvertaken()
     {
         bool last = false;
-        foreach (Request request in _passed)
+        foreach (Request request in _unfit)
         {
-            // Who waits for a copy is not held up by others.
-            if (!request.InTransfer)
-            {
-                last |= ++request.Overtaken >= _limits.MaxOvertakes;
-            }
+            last |= ++request.Overtaken >= _limits.MaxOvertakes;
         }
 
         return last;
     }
 
-    private bool TryAdmit(Request request, StepPlan plan)
+    private Admittance Consider(Request request, StepPlan plan)
     {
-        if (request.InTransfer || !_running.HasRowFor(request))
+        if (request.InTransfer)
         {
-            return false;
+            return request.SwapsOut ? Admittance.Leaving : Admittance.Arriving;
+        }
+
+        if (!_running.HasRowFor(request))
+        {
+            return Admittance.Unfit;
         }
 
         if (request.HostBlockCount > 0 && request.BlockCount == 0)
         {
-            _swap!.TrySwapIn(request, plan, ReserveFor(request));
-            return false;
+            return _swap!.TrySwapIn(request, plan, ReserveFor(request)) ? Admittance.Arriving : Admittance.Unfit;
         }
 
-        ReadOnlySpan<int> hits = default;
-        int known = 0;
-        int onHost = 0;
-        bool looksUp = request.BlockCount == 0 && request.PrefixRoot != 0 && !request.Scheduling.SkipReadingPrefixCache;
+        return request.BlockCount == 0 && request.PrefixRoot != 0 && !request.Scheduling.SkipReadingPrefixCache
+            ? ConsiderPrefix(request, plan)
+            : Begin(request, plan, [], _cache.BlocksToGrow(request, request.Length), _cache.Pool.Free - ReserveFor(request));
+    }
+
+    // Of one that may begin with blocks that are known.
+    private Admittance ConsiderPrefix(Request request, StepPlan plan)
+    {
         int room = _cache.Pool.Free - ReserveFor(request);
-        if (looksUp)
+        if (LeastNeeded(request) > room)
         {
-            if (LeastNeeded(request) > room)
-            {
-                return false;
-            }
-
-            known = _cache.Prefixes!.Match(request, _matched);
-            Span<int> matched = _matched.AsSpan(0, known);
-            hits = matched[..DeviceHits(matched)];
-            onHost = _tier?.HitsOf(matched[hits.Length..]) ?? 0;
+            return Admittance.Unfit;
         }
 
-        // The whole sequence must fit now, so that chunks of many prompts do not starve each other; so must a copy of a shared block.
+        Span<int> known = _matched.AsSpan(0, _cache.Prefixes!.Match(request, _matched));
+        ReadOnlySpan<int> hits = known[..DeviceHits(known)];
         int needed = _cache.BlocksToGrow(request, request.Length) - hits.Length + Unowned(hits);
-        if (looksUp)
+        (request.NeededBlocks, request.NeededAtGains) = (needed, _cache.Gains);
+        if (!Fits(request, plan, needed, room))
         {
-            (request.NeededBlocks, request.NeededAtGains) = (needed, _cache.Gains);
-        }
-
-        if (needed > room || plan.TableUpdates.Count + _cache.BlocksFor(request.Length) + 1 > _limits.MaxTableUpdates)
-        {
-            return false;
+            return Admittance.Unfit;
         }
 
         // Not before it fits, since others may compute or fetch what it begins with while it waits.
-        if (looksUp && _disk is not null && _disk.TryAsk(request, _matched.AsSpan(0, known)))
+        if (_disk is not null && _disk.TryAsk(request, known))
         {
-            return false;
+            return Admittance.Arriving;
         }
 
-        if (onHost > 0)
+        ReadOnlySpan<int> onHost = known.Slice(hits.Length, _tier?.HitsOf(known[hits.Length..]) ?? 0);
+        if (onHost.IsEmpty)
+        {
+            return Begin(request, plan, hits, needed, room);
+        }
+
+        // Who begins alike waits for the one that fetches it, to share its blocks.
+        if (!_tier!.IsComing(onHost[0]))
         {
             _cache.Borrow(request, hits);
-            _tier!.Onload(request, _matched.AsSpan(hits.Length, onHost), plan);
-            return false;
+            _tier.Onload(request, onHost, plan);
+        }
+
+        return Admittance.Arriving;
+    }
+
+    private Admittance Begin(Request request, StepPlan plan, ReadOnlySpan<int> hits, int needed, int room)
+    {
+        if (!Fits(request, plan, needed, room))
+        {
+            return Admittance.Unfit;
         }
 
         int tokens = _budget.ChunkOf(request, request.Scheduled + (hits.Length * _cache.BlockSize));
         if (tokens == 0)
         {
-            return false;
+            return Admittance.Unfit;
         }
 
         Start(request, plan, tokens, hits);
-        return true;
+        return Admittance.Begun;
     }
+
+    // The whole sequence must fit now, so that chunks of many prompts do not starve each other; so must a copy of a shared block.
+    private bool Fits(Request request, StepPlan plan, int needed, int room) =>
+        needed <= room && plan.TableUpdates.Count + _cache.BlocksFor(request.Length) < _limits.MaxTableUpdates;
 
     // A look-up of a long prompt takes microseconds: one that did not fit is looked up again only when it may. 0 = nobody knows.
     private int LeastNeeded(Request request) => request.NeededBlocks - (int)Math.Min(_cache.Gains - request.NeededAtGains, request.NeededBlocks);
@@ -276,6 +294,11 @@ internal sealed class Admission
         if (hits.Length > 0)
         {
             _cache.Borrow(request, hits);
+        }
+
+        // What the host brought, or the one that it is a fork of had, counts like what was found on the device.
+        if (hits.Length > 0 || (request.CachedTokens < 0 && request.Scheduled > 0))
+        {
             _events.Add(new StepEvent(StepEventKind.PrefixHit, request.Id, request.Scheduled));
         }
 
@@ -320,5 +343,20 @@ internal sealed class Admission
         }
 
         return unowned;
+    }
+
+    private enum Admittance
+    {
+        /// <summary>It is in the step.</summary>
+        Begun,
+
+        /// <summary>Blocks that it waits for are on their way; then it wants a row.</summary>
+        Arriving,
+
+        /// <summary>Its blocks are on their way to the host.</summary>
+        Leaving,
+
+        /// <summary>There is no room for it.</summary>
+        Unfit,
     }
 }

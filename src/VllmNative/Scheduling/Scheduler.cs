@@ -304,7 +304,7 @@ internal sealed class Scheduler
     // Nothing is computed, and no step or copy that comes back will change that.
     private bool IsStuck(StepPlan plan)
     {
-        if (plan.Rows.Count > 0 || _transfers.Any || _departures.Leaving.Count > 0)
+        if (plan.Rows.Count > 0 || _transfers.Any || _departures.Leaving.Count > 0 || _disk is { IsAsked: true })
         {
             return false;
         }

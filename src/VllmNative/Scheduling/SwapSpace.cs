@@ -38,7 +38,7 @@ internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockT
         }
 
         request.HostBlockCount = count;
-        request.InTransfer = true;
+        request.InTransfer = request.SwapsOut = true;
         _comingFree += count;
         events.Add(new StepEvent(StepEventKind.SwappedOut, request.Id, count));
         transfers.Begin(plan, new Transfer(TransferKind.SwapOut, request, request.Blocks, request.HostBlocks, count));
@@ -48,7 +48,7 @@ internal sealed class SwapSpace(HostBlockPool host, KvCacheManager cache, BlockT
     internal void SwappedOutNow(Transfer transfer)
     {
         Request request = transfer.Request!;
-        request.InTransfer = false;
+        request.InTransfer = request.SwapsOut = false;
         _comingFree -= transfer.Count;
         cache.Free(request);
         if (transfer.Failed || request.Retracted || request.Status == RequestStatus.Finished)

@@ -54,6 +54,27 @@ public sealed class DiskTierTests : IDisposable
     }
 
     [Fact]
+    public void Who_begins_alike_waits_for_the_answer_to_one()
+    {
+        int[] prompt = FakeLanguage.Prompt(1, 25);
+        _harness.Add(prompt, 1);
+        _harness.Drain();
+        Flood();
+        long before = _harness.Scheduler.Disk!.Loaded;
+        Request[] alike = [.. Enumerable.Range(0, 3).Select(i => _harness.Add([.. prompt, i], 1))];
+        while (alike.All(request => request.Status != RequestStatus.Finished))
+        {
+            Assert.True(alike.Count(request => request.InTransfer) <= 1, "blocks are fetched for more than one");
+            _harness.Linger(1);
+            _harness.Turn();
+        }
+
+        _harness.Drain();
+        Assert.InRange(_harness.Scheduler.Disk.Loaded - before, 1, 6);
+        Assert.All(alike, request => Assert.Equal((RequestStatus.Finished, 0), (request.Status, request.Overtaken)));
+    }
+
+    [Fact]
     public void What_the_host_has_of_a_beginning_stays_while_the_disk_is_asked_for_the_rest()
     {
         Request asking = _harness.Add(FakeLanguage.Prompt(1, 25), 1);

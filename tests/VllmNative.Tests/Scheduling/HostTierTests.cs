@@ -1,0 +1,79 @@
+using VllmNative.Cache;
+using VllmNative.Requests;
+using VllmNative.Scheduling;
+using VllmNative.Steps;
+using VllmNative.Tests.Execution;
+using Xunit;
+
+namespace VllmNative.Tests.Scheduling;
+
+/// <summary>Requests whose beginnings only the host has, and how many blocks they hold for that.</summary>
+public sealed class HostTierTests
+{
+    private const int Prompts = 4;
+
+    [Fact]
+    public void Blocks_are_fetched_for_no_more_requests_than_there_are_rows()
+    {
+        using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);
+        Request[] requests = [.. Enumerable.Range(0, Prompts).Select(i => harness.Add([.. PromptOf(i), 1], 2))];
+        harness.Submit();
+        Assert.Equal([true, true, false, false], requests.Select(request => request.InTransfer));
+        harness.Drain();
+        Assert.All(requests, request => Assert.Equal((RequestStatus.Finished, 8, 8), (request.Status, request.CachedTokens, request.HostCachedTokens)));
+    }
+
+    [Fact]
+    public void What_one_fetches_others_share()
+    {
+        using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 4);
+        long before = harness.Scheduler.Tier!.Onloaded;
+        Request[] requests = [.. Enumerable.Range(0, 4).Select(i => harness.Add([.. PromptOf(0), 1, i], 2))];
+        StepPlan plan = harness.Submit()!;
+        Assert.Equal(2, plan.BlockSwaps.Count);
+        Assert.Equal([true, false, false, false], requests.Select(request => request.InTransfer));
+        harness.Collect();
+        harness.Submit();
+        Assert.All(requests, request => Assert.Equal((RequestStatus.Running, 8), (request.Status, request.CachedTokens)));
+        Assert.All(requests, request => Assert.Equal(requests[0].Blocks[..2], request.Blocks[..2]));
+        harness.Drain();
+        Assert.Equal(2, harness.Scheduler.Tier.Onloaded - before);
+        // Who waited for the first was not overtaken.
+        Assert.All(requests, request => Assert.Equal(0, request.Overtaken));
+    }
+
+    [Fact]
+    public void What_the_host_had_of_a_request_is_told_as_a_hit()
+    {
+        using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);
+        Request request = harness.Add([.. PromptOf(0), 1], 2);
+        harness.Step();
+        Assert.Contains(new StepEvent(StepEventKind.PrefixHit, request.Id, 8), harness.Step().Events.Span.ToArray());
+    }
+
+    private static int[] PromptOf(int i) => FakeLanguage.Prompt(1000 + i, 8);
+
+    // 16 blocks of 4; the last request takes the whole pool, so that of what came before the host has the only copies.
+    private static SchedulerHarness WithPromptsOnHost(int maxSeqs)
+    {
+        var harness = new SchedulerHarness(numBlocks: 17, maxSeqs: maxSeqs, prefixCaching: true, setup: new SchedulerSetup { TierBlocks = 80 });
+        int[][] prompts = [.. Enumerable.Range(0, Prompts).Select(i => (int[])[.. PromptOf(i), 1]), .. new[] { 30, 31, 32, 60 }.Select(length => FakeLanguage.Prompt(length, length))];
+        foreach (int[] prompt in prompts)
+        {
+            harness.Add(prompt, 2);
+            harness.Drain();
+        }
+
+        PrefixIndex index = harness.Prefixes!.Index;
+        for (int i = 0; i < Prompts; i++)
+        {
+            Request probe = harness.Add([.. PromptOf(i), 1], 1);
+            int[] nodes = new int[index.Capacity];
+            Assert.Equal(2, harness.Prefixes.Match(probe, nodes));
+            Assert.All(nodes[..2], node => Assert.Equal((true, false), (index.HostBlockOf(node) != PrefixIndex.None, index.DeviceBlockOf(node) != PrefixIndex.None)));
+            harness.End(probe);
+        }
+
+        return harness;
+    }
+}
