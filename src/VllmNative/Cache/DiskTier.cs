@@ -23,6 +23,7 @@ internal sealed class DiskTier
     // What is asked for: the first block that is not in memory, by the node before it and its tokens' hash.
     private readonly HashSet<(long Parent, ulong Hash)> _asked = [];
     private long _lastJob;
+    private int _resets;
     private long _loaded;
 
     /// <param name="Request">Waits for it.</param>
@@ -30,7 +31,8 @@ internal sealed class DiskTier
     /// <param name="Pinned">Those of them that the host's tier has: they stay while the request waits.</param>
     /// <param name="HostBlocks">Where what was found goes; none while it is only looked for.</param>
     /// <param name="Asked">See <see cref="_asked"/>.</param>
-    private sealed record Read(Request Request, int First, int[] Pinned, int[] HostBlocks, (long Parent, ulong Hash) Asked);
+    /// <param name="Resets">How often the cache had been reset when it asked.</param>
+    private sealed record Read(Request Request, int First, int[] Pinned, int[] HostBlocks, (long Parent, ulong Hash) Asked, int Resets);
 
     internal DiskTier(OffloadThread thread, HostTier tier, PrefixCache prefixes, int blockSize)
     {
@@ -88,10 +90,13 @@ internal sealed class DiskTier
             }
         }
 
-        _reads.Add(id, new Read(request, known.Length, [.. pinned], [], asked));
+        _reads.Add(id, new Read(request, known.Length, [.. pinned], [], asked, _resets));
         request.InTransfer = true;
         return true;
     }
+
+    /// <summary>Memory forgets what it has: what was asked for before brings nothing any more. Files stay.</summary>
+    internal void Reset() => _resets++;
 
     /// <summary>Takes the answers that have come.</summary>
     internal void TakeResults()
@@ -143,7 +148,7 @@ internal sealed class DiskTier
     {
         Request request = load.Request;
         request.InTransfer = false;
-        int kept = blocks == 0 || request.Status == RequestStatus.Finished ? 0 : Keep(load, blocks);
+        int kept = blocks == 0 || load.Resets != _resets || request.Status == RequestStatus.Finished ? 0 : Keep(load, blocks);
         Array.ForEach(load.HostBlocks[kept..], _tier.GiveBack);
         Array.ForEach(load.Pinned, _tier.Unpin);
         _asked.Remove(load.Asked);

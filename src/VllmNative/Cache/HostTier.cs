@@ -20,6 +20,7 @@ internal sealed class HostTier
     private readonly BlockList _lru;
     private readonly int[] _pins;
     private readonly int[] _coming; // copies under way to the device
+    private readonly bool[] _forgotten; // while they are pinned: they go when nobody reads them any more
     private readonly int _keepFree;
     private readonly int[] _candidates = new int[MostOffloads];
     private long _offloaded;
@@ -38,6 +39,7 @@ internal sealed class HostTier
         _lru = new BlockList(host.Total);
         _pins = new int[host.Total];
         _coming = new int[host.Total];
+        _forgotten = new bool[host.Total];
         _keepFree = Math.Min(blocksPerStep, cache.Pool.Total / 2);
     }
 
@@ -81,7 +83,7 @@ internal sealed class HostTier
     internal int HitsOf(ReadOnlySpan<int> nodes)
     {
         int hits = 0;
-        while (hits < nodes.Length && _prefixes.Index.HostBlockOf(nodes[hits]) != PrefixIndex.None)
+        while (hits < nodes.Length && _prefixes.Index.HostBlockOf(nodes[hits]) is not PrefixIndex.None and int block && !_forgotten[block - _host.First])
         {
             hits++;
         }
@@ -124,7 +126,7 @@ internal sealed class HostTier
         for (int i = 0; i < transfer.Count && !lost; i++)
         {
             int node = _prefixes.Index.OfHostBlock(transfer.HostBlocks[i]);
-            if (_prefixes.Index.DeviceBlockOf(node) == PrefixIndex.None)
+            if (_prefixes.Index.DeviceBlockOf(node) == PrefixIndex.None && !_forgotten[transfer.HostBlocks[i] - _host.First])
             {
                 _prefixes.Index.SetDeviceBlock(node, transfer.DeviceBlocks[i]);
                 _cache.Pool.SetIndexed(transfer.DeviceBlocks[i]);
@@ -220,11 +222,17 @@ internal sealed class HostTier
     {
         int slot = block - _host.First;
         _pins[slot]--;
+        if (_forgotten[slot] && _pins[slot] == 0)
+        {
+            Drop(slot);
+            return;
+        }
+
         _lru.Remove(slot);
         _lru.AddLast(slot);
     }
 
-    /// <summary>Forgets all blocks that nobody reads.</summary>
+    /// <summary>Forgets all blocks: those that somebody reads as soon as that is done.</summary>
     internal void Reset()
     {
         for (int slot = _lru.First; slot != BlockList.None;)
@@ -232,13 +240,23 @@ internal sealed class HostTier
             int next = _lru.After(slot);
             if (_pins[slot] == 0)
             {
-                _lru.Remove(slot);
-                _prefixes.ForgetIfUnused(_prefixes.Index.DropHostBlock(slot + _host.First));
-                _host.Release(slot + _host.First);
+                Drop(slot);
+            }
+            else
+            {
+                _forgotten[slot] = true;
             }
 
             slot = next;
         }
+    }
+
+    private void Drop(int slot)
+    {
+        _forgotten[slot] = false;
+        _lru.Remove(slot);
+        _prefixes.ForgetIfUnused(_prefixes.Index.DropHostBlock(slot + _host.First));
+        _host.Release(slot + _host.First);
     }
 
     private void Offload(StepPlan plan, ReadOnlySpan<int> blocks)

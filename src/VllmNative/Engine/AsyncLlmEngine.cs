@@ -71,7 +71,7 @@ public sealed class AsyncLlmEngine : IDisposable
             return new EngineStats
             {
                 RunningRequests = scheduler.RunningCount,
-                WaitingRequests = scheduler.WaitingCount,
+                WaitingRequests = _parts.Core.Waiting,
                 Steps = _parts.Core.Steps,
                 ScheduledRows = events.ScheduledRows,
                 ScheduledTokens = events.ScheduledTokens,

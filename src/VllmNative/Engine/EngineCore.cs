@@ -70,6 +70,9 @@ internal sealed class EngineCore : IDisposable
     /// <summary>How often its blocks went to the host.</summary>
     internal long SwapOuts => _scheduler.SwapOuts;
 
+    /// <summary>Requests that wait.</summary>
+    internal int Waiting => _loop.Waiting;
+
     /// <summary>Steps computed so far.</summary>
     internal long Steps => _loop.Steps;
 

@@ -30,6 +30,7 @@ internal sealed class EngineLoop
     private readonly List<Request> _admitted;
     private bool _membershipChanged;
     private int _peakBlocks;
+    private int _waiting;
     private long _stepsDone;
 
     internal EngineLoop(
@@ -61,6 +62,9 @@ internal sealed class EngineLoop
 
     /// <summary>Most blocks that had owners; other threads may read it.</summary>
     internal int PeakBlocks => Volatile.Read(ref _peakBlocks);
+
+    /// <summary>Requests that waited when the last turn ended; other threads may read it.</summary>
+    internal int Waiting => Volatile.Read(ref _waiting);
 
     /// <summary>Steps computed so far; other threads may read it.</summary>
     internal long Steps => Volatile.Read(ref _stepsDone);
@@ -105,6 +109,7 @@ internal sealed class EngineLoop
         _scheduler.TakeDiskResults();
         _deadlines.Run();
         bool submitted = TrySubmit();
+        Volatile.Write(ref _waiting, _scheduler.WaitingCount + _scheduler.Waiting.Beams.Count + _held.All.Count);
         // Here the pool is fullest: what the step finishes returns with Collect.
         Volatile.Write(ref _peakBlocks, Math.Max(_peakBlocks, _pool.Used));
         if (_steps.IsFull || (_steps.InFlight > 0 && !submitted))

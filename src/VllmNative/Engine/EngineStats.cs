@@ -6,22 +6,22 @@ public readonly record struct EngineStats
     /// <summary>Requests that have a row; a completion of several is one each.</summary>
     public int RunningRequests { get; init; }
 
-    /// <summary>Requests that wait for a row or for KV blocks, preempted ones among them.</summary>
+    /// <summary>Requests that wait for a row or for KV blocks, preempted ones and further completions of a prompt among them.</summary>
     public int WaitingRequests { get; init; }
 
     /// <summary>Steps computed.</summary>
     public long Steps { get; init; }
 
-    /// <summary>Rows that steps have computed: each request in a step is one.</summary>
+    /// <summary>Rows of the steps that were planned, those in flight among them: each request in a step is one.</summary>
     public long ScheduledRows { get; init; }
 
-    /// <summary>Tokens that steps have computed, of prompts and generated ones.</summary>
+    /// <summary>Tokens that these steps compute, of prompts and generated ones.</summary>
     public long ScheduledTokens { get; init; }
 
     /// <summary>How often a request began, or went on after it was preempted.</summary>
     public long Admissions { get; init; }
 
-    /// <summary>Requests that have ended, for whatever reason.</summary>
+    /// <summary>Requests that have ended, for whatever reason; not those that ended before they could wait for anything but another completion.</summary>
     public long FinishedRequests { get; init; }
 
     /// <summary>Tokens that they generated.</summary>

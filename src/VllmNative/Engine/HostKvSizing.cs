@@ -14,7 +14,9 @@ internal static class HostKvSizing
     /// <exception cref="VllmException">An option is above 0 and holds none, or both hold more than can be numbered.</exception>
     internal static HostBlocks Count(EngineOptions options, long blockBytes)
     {
-        long swap = BlocksOf(nameof(EngineOptions.SwapSpace), options.SwapSpace, blockBytes);
+        // Nobody in a static row is ever preempted.
+        bool preempts = options.Scheduler != EngineOptions.StaticScheduler;
+        long swap = preempts ? BlocksOf(nameof(EngineOptions.SwapSpace), options.SwapSpace, blockBytes) : 0;
         long offload = BlocksOf(nameof(EngineOptions.KvOffloadSpace), options.KvOffloadSpace, blockBytes);
         return swap + offload <= int.MaxValue
             ? new HostBlocks((int)swap, (int)offload)

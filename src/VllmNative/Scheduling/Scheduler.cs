@@ -161,6 +161,7 @@ internal sealed class Scheduler
         _pins.Expire(double.PositiveInfinity);
         _cache.Prefixes?.Reset(_running.List.Concat(_waiting.Holders));
         _tier?.Reset();
+        _disk?.Reset();
     }
 
     /// <summary>Keeps what is cached of a request's beginning until a moment of the engine's clock.</summary>

@@ -43,6 +43,37 @@ public sealed class HostTierTests
     }
 
     [Fact]
+    public void A_reset_forgets_what_is_being_fetched()
+    {
+        using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2, stepsInFlight: 2);
+        Request fetching = harness.Add([.. PromptOf(0), 1], 2);
+        harness.Submit();
+        Assert.True(fetching.InTransfer);
+        harness.ResetPrefixCache();
+        // It is still read, and nobody else shall find it.
+        Request alike = harness.Add([.. PromptOf(0), 1], 2);
+        harness.Submit();
+        Assert.Equal((RequestStatus.Running, 0), (alike.Status, alike.CachedTokens));
+        harness.Drain();
+        Assert.Equal((RequestStatus.Finished, 8), (fetching.Status, fetching.CachedTokens));
+        harness.ResetPrefixCache();
+        Assert.Equal((0, 0), (harness.Prefixes!.Index.Count, harness.Scheduler.Tier!.Host.Used));
+    }
+
+    [Fact]
+    public void What_was_fetched_across_a_reset_is_its_request_s_alone()
+    {
+        using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);
+        Request fetching = harness.Add([.. PromptOf(0), 1], 2);
+        harness.Submit();
+        harness.ResetPrefixCache();
+        harness.Collect();
+        harness.Submit();
+        Assert.Equal((RequestStatus.Running, 8), (fetching.Status, fetching.CachedTokens));
+        Assert.All(fetching.Blocks[..2], block => Assert.False(harness.Pool.IsIndexed(block)));
+    }
+
+    [Fact]
     public void What_the_host_had_of_a_request_is_told_as_a_hit()
     {
         using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);
@@ -54,9 +85,9 @@ public sealed class HostTierTests
     private static int[] PromptOf(int i) => FakeLanguage.Prompt(1000 + i, 8);
 
     // 16 blocks of 4; the last request takes the whole pool, so that of what came before the host has the only copies.
-    private static SchedulerHarness WithPromptsOnHost(int maxSeqs)
+    private static SchedulerHarness WithPromptsOnHost(int maxSeqs, int stepsInFlight = 1)
     {
-        var harness = new SchedulerHarness(numBlocks: 17, maxSeqs: maxSeqs, prefixCaching: true, setup: new SchedulerSetup { TierBlocks = 80 });
+        var harness = new SchedulerHarness(numBlocks: 17, maxSeqs: maxSeqs, stepsInFlight: stepsInFlight, prefixCaching: true, setup: new SchedulerSetup { TierBlocks = 80 });
         int[][] prompts = [.. Enumerable.Range(0, Prompts).Select(i => (int[])[.. PromptOf(i), 1]), .. new[] { 30, 31, 32, 60 }.Select(length => FakeLanguage.Prompt(length, length))];
         foreach (int[] prompt in prompts)
         {

@@ -77,6 +77,11 @@ internal sealed class RandomLife : IDisposable
         _harness.Device.SwapLag = () => _random.Next(3);
     }
 
+    internal SchedulerHarness Harness => _harness;
+
+    /// <summary>Whether it goes the same way each time: a disk answers when it likes.</summary>
+    internal bool Repeats => !_hasDisk;
+
     internal LifeEvents Events => new(
         _harness.Scheduler.Preemptions,
         _harness.Requests.Count - _disturbed.Count,

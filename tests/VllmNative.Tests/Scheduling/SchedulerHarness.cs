@@ -72,6 +72,15 @@ internal sealed class SchedulerHarness : IDisposable
     /// <summary>Requests that the last scheduled step took in.</summary>
     internal List<Request> Admitted { get; } = [];
 
+    /// <summary>Rows of all steps: the step, whose, and its tokens afterwards.</summary>
+    internal List<(long Step, long Request, int Length)> Planned { get; } = [];
+
+    /// <summary>Whether requests that wait are looked up in the prefix cache in every step, whatever is remembered of them.</summary>
+    internal bool LooksUpAlways { get; set; }
+
+    /// <summary>How often something was remembered of one that waited.</summary>
+    internal int Remembered { get; private set; }
+
     /// <summary>What a step takes, for those who learn from it; null = nobody is told.</summary>
     internal Func<StepPlan, double>? StepSeconds { get; set; }
 
@@ -150,7 +159,9 @@ internal sealed class SchedulerHarness : IDisposable
         var result = new StepResult(_limits.MaxNumSeqs);
         Admitted.Clear();
         TakeDiskResults();
+        ForgetLookUps();
         Scheduler.Schedule(plan, Admitted);
+        Planned.AddRange(plan.Rows.Span.ToArray().Select(row => (_stepId, Scheduler.RequestAt(row.Row).Id, row.SequenceLength)));
         _diskLoads?.CheckAsked();
         CheckInvariants();
         CheckPlan(plan);
@@ -287,6 +298,15 @@ internal sealed class SchedulerHarness : IDisposable
     {
         _disk?.Dispose();
         _pump.Dispose();
+    }
+
+    private void ForgetLookUps()
+    {
+        foreach (Request request in Scheduler.Waiting)
+        {
+            Remembered += request.NeededBlocks > 0 ? 1 : 0;
+            request.NeededBlocks = LooksUpAlways ? 0 : request.NeededBlocks;
+        }
     }
 
     // Nothing is computed: somebody may wait for the disk alone.
