@@ -79,7 +79,7 @@ public sealed class BatchInvarianceTests(ITestOutputHelper output) : IDisposable
 
     /// <summary>The CPU's default mode keeps the contract; a GPU's chooses kernels by the batch, and the comparison sees that.</summary>
     [Fact]
-    public async Task The_default_mode_keeps_the_contract_on_the_CPU_and_breaks_it_on_a_GPU()
+    public async Task The_default_mode_keeps_the_contract_on_the_CPU_and_promises_nothing_on_a_GPU()
     {
         EngineOptions options = OptionsOf("demo") with { Deterministic = false, EnablePrefixCaching = false };
         using var engine = AsyncLlmEngine.Create(options);
@@ -94,7 +94,8 @@ public sealed class BatchInvarianceTests(ITestOutputHelper output) : IDisposable
         output.WriteLine($"{count} of {BatchWorkload.Count} requests differ from what they are alone");
         bool cpu = TestDevice.Kind == DeviceKind.Cpu;
         Assert.Equal(cpu, engine.Capabilities.BatchInvariant);
-        Assert.True(cpu == (count == 0), $"{count} of {BatchWorkload.Count} requests differ {first}");
+        // On a GPU it depends on the products that were the fastest at start: mostly some differ.
+        Assert.True(!cpu || count == 0, $"{count} of {BatchWorkload.Count} requests differ {first}");
     }
 
     [Theory]

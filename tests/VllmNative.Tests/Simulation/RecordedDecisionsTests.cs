@@ -40,9 +40,10 @@ public sealed class RecordedDecisionsTests(ITestOutputHelper output) : IDisposab
         long swapOuts;
         using (AsyncLlmEngine engine = AsyncLlmEngine.Create(options))
         {
-            // The second round finds what the first one pushed to the host.
+            // Later rounds find what the first one pushed to the host.
             await ServeAsync(engine, 16, 0);
             await ServeAsync(engine, 16, 5);
+            await ServeAsync(engine, 16, 0);
             swapOuts = engine.Core.SwapOuts;
         }
 
