@@ -26,60 +26,16 @@ internal sealed class Admission
     private readonly StepBudget _budget;
     private readonly StepEventLog _events;
     private readonly StaticBatch? _static;
-    private readonly int[] _matched;
+    private readonly PrefixLookUps _lookUps;
+    private readonly Interruption _interruption;
     private readonly List<Request> _passed = [];
     private readonly List<Request> _unfit = []; // of those passed, who does not fit
     private int _promised; // blocks that running requests have still to take for the tokens that they have
 
-    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, StepBudget budget, StepEventLog events)
+    internal Admission(SchedulerLimits limits, KvCacheManager cache, SchedulingPolicy policy, RunningRequests running, WaitingQueue waiting, SwapSpace? swap, HostTier? tier, DiskTier? disk, PrefixLookUps lookUps, Interruption interruption, StepBudget budget, StepEventLog events)
     {
-        (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events) = (limits, cache, policy, running, waiting, swap, tier, disk, budget, events);
+        (_limits, _cache, _policy, _running, _waiting, _swap, _tier, _disk, _lookUps, _interruption, _budget, _events) = (limits, cache, policy, running, waiting, swap, tier, disk, lookUps, interruption, budget, events);
         _static = cache.Rows is { } rows ? new StaticBatch(running, rows.Count) : null;
-        _matched = new int[cache.Prefixes?.Index.Capacity ?? 0];
-    }
-
-    /// <summary>
-    /// Where the policy says so, running requests of the last ranks make way for the first waiting one, if that one does not fit
-    /// otherwise; an interruption counts as an overtaking.
-    /// </summary>
-    internal void ChooseYielding()
-    {
-        // A place in a static batch that runs is nobody else's.
-        if (!_policy.Preempts || _static is not null)
-        {
-            return;
-        }
-
-        for (int i = 0; i < _running.Count; i++)
-        {
-            _running[i].Yields = false;
-        }
-
-        if (_waiting.First is not { InTransfer: false } first)
-        {
-            return;
-        }
-
-        int missing = BlocksMissing(first);
-        bool rows = _running.Full;
-        for (int i = _running.Count - 1; i >= 0 && (missing > 0 || rows); i--)
-        {
-            Request victim = _running[i];
-            if (victim.Beams is not null)
-            {
-                // The others of its group would wait for it, and their rows and blocks with them.
-                continue;
-            }
-
-            if (!WaitingQueue.Before(first, victim) || victim.Overtaken >= _limits.MaxOvertakes)
-            {
-                break;
-            }
-
-            victim.Yields = true;
-            rows = false;
-            missing -= victim.BlockCount;
-        }
     }
 
     /// <summary>Takes in who fits.</summary>
@@ -175,17 +131,12 @@ internal sealed class Admission
     // runs, its next tokens on average. Without them a prompt that just fits would be computed only to be preempted a few steps later.
     private int ReserveFor(Request request)
     {
-        // Who holds blocks, or for whom other beams wait, would only keep blocks from others meanwhile; who may interrupt one that runs
-        // takes its blocks when they are needed; static rows have theirs already.
+        // Who holds blocks, or for whom other beams wait, would only keep blocks from others meanwhile; static rows have theirs already.
         bool begins = request.BlockCount == 0 && request.Beams is not { HoldsRows: true };
-        bool interrupts = _policy.Preempts && _running.Count > 0 && WaitingQueue.Before(request, _running.Last);
-        return begins && !interrupts && _static is null ? _promised + (_running.Count / 2) : 0;
+        return begins && !_interruption.IsFor(request) && _static is null ? _promised + (_running.Count / 2) : 0;
     }
 
     private int BlocksToTake(Request request) => Math.Max(_cache.BlocksFor(request.Length) - request.BlockCount, 0);
-
-    // Blocks that the request needs beyond those that are free.
-    private int BlocksMissing(Request request) => _cache.BlocksFor(request.Length) - request.BlockCount - _cache.Pool.Free;
 
     // Everybody in front of the one that was just admitted, but for those who wait for copies: they are not held up by others. True when
     // that was the last time for one of them.
@@ -217,7 +168,7 @@ internal sealed class Admission
             return _swap!.TrySwapIn(request, plan, ReserveFor(request)) ? Admittance.Arriving : Admittance.Unfit;
         }
 
-        return request.BlockCount == 0 && request.PrefixRoot != 0 && !request.Scheduling.SkipReadingPrefixCache
+        return PrefixLookUps.AppliesTo(request)
             ? ConsiderPrefix(request, plan)
             : Begin(request, plan, [], _cache.BlocksToGrow(request, request.Length), _cache.Pool.Free - ReserveFor(request));
     }
@@ -226,15 +177,13 @@ internal sealed class Admission
     private Admittance ConsiderPrefix(Request request, StepPlan plan)
     {
         int room = _cache.Pool.Free - ReserveFor(request);
-        if (LeastNeeded(request) > room)
+        if (_lookUps.LeastNeeded(request) > room)
         {
             return Admittance.Unfit;
         }
 
-        Span<int> known = _matched.AsSpan(0, _cache.Prefixes!.Match(request, _matched));
-        ReadOnlySpan<int> hits = known[..DeviceHits(known)];
-        int needed = _cache.BlocksToGrow(request, request.Length) - hits.Length + Unowned(hits);
-        (request.NeededBlocks, request.NeededAtGains) = (needed, _cache.Gains);
+        ReadOnlySpan<int> known = _lookUps.Find(request, out int onDevice, out int needed);
+        ReadOnlySpan<int> hits = known[..onDevice];
         if (!Fits(request, plan, needed, room))
         {
             return Admittance.Unfit;
@@ -283,9 +232,6 @@ internal sealed class Admission
     private bool Fits(Request request, StepPlan plan, int needed, int room) =>
         needed <= room && plan.TableUpdates.Count + _cache.BlocksFor(request.Length) < _limits.MaxTableUpdates;
 
-    // A look-up of a long prompt takes microseconds: one that did not fit is looked up again only when it may. 0 = nobody knows.
-    private int LeastNeeded(Request request) => request.NeededBlocks - (int)Math.Min(_cache.Gains - request.NeededAtGains, request.NeededBlocks);
-
     private void Start(Request request, StepPlan plan, int tokens, ReadOnlySpan<int> hits)
     {
         request.NeededBlocks = 0;
@@ -320,29 +266,6 @@ internal sealed class Admission
         _budget.TakeLogits(PlanWriter.AddRow(plan, request, tokens));
         _budget.Take(tokens, request.Scheduled);
         _cache.Register(request);
-    }
-
-    private int DeviceHits(ReadOnlySpan<int> matched)
-    {
-        int hits = 0;
-        while (hits < matched.Length && _cache.Prefixes!.Index.DeviceBlockOf(matched[hits]) != PrefixIndex.None)
-        {
-            hits++;
-        }
-
-        return hits;
-    }
-
-    // Hits that nobody owns count as free until they are taken.
-    private int Unowned(ReadOnlySpan<int> hits)
-    {
-        int unowned = 0;
-        foreach (int node in hits)
-        {
-            unowned += _cache.Pool.ReferencesOf(_cache.Prefixes!.Index.DeviceBlockOf(node)) == 0 ? 1 : 0;
-        }
-
-        return unowned;
     }
 
     private enum Admittance

@@ -37,11 +37,14 @@ internal sealed class RunningRequests
     internal Request Last => _list[^1];
 
     /// <summary>Requests that leave keep their rows until their steps in flight return.</summary>
-    internal bool HasRowFor(Request request) => request.Beams switch
+    internal bool HasRowFor(Request request) => RowsMissing(request) <= 0 && (request.Beams is not null || !request.Parameters.HasPenalties || _countSlots.Free > 0);
+
+    /// <summary>Rows that the request lacks to begin; 0 or less = none.</summary>
+    internal int RowsMissing(Request request) => request.Beams switch
     {
-        { HoldsRows: true } => _rows.Free > 0,
-        { Width: var width } => FreeForAll >= width,
-        null => !Full && (!request.Parameters.HasPenalties || _countSlots.Free > 0),
+        { HoldsRows: true } => 1 - _rows.Free,
+        { Width: var width } => width - FreeForAll,
+        null => 1 - FreeForAll,
     };
 
     /// <summary>Whether a row is missing for everybody, not just for this one's penalties.</summary>

@@ -22,6 +22,7 @@ internal sealed class Scheduler
     private readonly HostTier? _tier;
     private readonly DiskTier? _disk;
     private readonly Preemption _preemption;
+    private readonly Interruption _interruption;
     private readonly Admission _admission;
     private readonly BeamMoves _beamMoves;
     private readonly StepBudget _budget;
@@ -65,7 +66,9 @@ internal sealed class Scheduler
         _budget = new StepBudget(limits, _latency);
         _cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
         _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, _cost, setup.BlockBytes, _events);
-        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events);
+        var lookUps = new PrefixLookUps(cache);
+        _interruption = new Interruption(limits, cache, _policy, _running, _waiting, _swap, lookUps);
+        _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, lookUps, _interruption, _budget, _events);
         _beamMoves = new BeamMoves(cache, _waiting, _swap, _preemption);
         _continuation = new Continuation(limits, cache, _running, _swap, _budget, _preemption);
         _retraction = new Retraction(cache, _preemption, () => Owners);
@@ -197,7 +200,7 @@ internal sealed class Scheduler
     internal void Schedule(StepPlan plan, List<Request> admitted)
     {
         plan.Clear();
-        _admission.ChooseYielding();
+        _interruption.Choose();
         Interrupts?.Invoke(_running.List);
         int running = _running.Count;
         _budget.Begin(_running);
