@@ -16,7 +16,7 @@ namespace VllmNative.Engine;
 /// </summary>
 public sealed class AsyncLlmEngine : IDisposable
 {
-    /// <summary>Name of the <see cref="System.Diagnostics.Metrics.Meter"/> that shows <see cref="Stats"/> and <see cref="Memory"/>, tagged with the model.</summary>
+    /// <summary>Name of the <see cref="System.Diagnostics.Metrics.Meter"/> that shows <see cref="Stats"/> and <see cref="Memory"/>, with the tags "model" and "engine" (0, 1, ...).</summary>
     public const string MeterName = "VllmNative";
 
     private readonly EngineParts _parts;

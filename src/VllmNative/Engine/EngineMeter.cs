@@ -4,18 +4,23 @@ namespace VllmNative.Engine;
 
 /// <summary>
 /// <see cref="EngineStats"/> and <see cref="MemoryStats"/> as instruments of <see cref="System.Diagnostics.Metrics"/>, for OpenTelemetry or
-/// dotnet-counters. They are read when somebody listens; the engine does nothing for them.
+/// dotnet-counters. They are read when somebody listens; the engine does nothing for them. The tag "engine" tells engines of one process apart.
 /// </summary>
 internal sealed class EngineMeter : IDisposable
 {
+    // Numbers of the engines that live in this process.
+    private static readonly HashSet<int> Engines = [];
+
     private readonly Meter _meter;
+    private int _engine;
 
     /// <param name="model">The tag "model" of all instruments.</param>
     /// <param name="stats">Gives the engine's.</param>
     /// <param name="memory">Gives the cache's.</param>
     internal EngineMeter(string model, Func<EngineStats> stats, Func<MemoryStats> memory)
     {
-        _meter = new Meter(new MeterOptions(AsyncLlmEngine.MeterName) { Tags = [new KeyValuePair<string, object?>("model", model)] });
+        _engine = TakeNumber();
+        _meter = new Meter(new MeterOptions(AsyncLlmEngine.MeterName) { Tags = [new("model", model), new("engine", _engine)] });
         Now("num_requests_running", "{request}", "Requests that have a row.", () => stats().RunningRequests);
         Now("num_requests_waiting", "{request}", "Requests that wait for a row or for KV blocks.", () => stats().WaitingRequests);
         Now("kv_cache_usage", "1", "Share of the KV blocks that requests own, 0..1.", () => memory().Utilization);
@@ -34,7 +39,31 @@ internal sealed class EngineMeter : IDisposable
         Total("disk_loaded_blocks", "{block}", "Blocks that came from disk.", () => stats().DiskLoadedBlocks);
     }
 
-    public void Dispose() => _meter.Dispose();
+    public void Dispose()
+    {
+        _meter.Dispose();
+        lock (Engines)
+        {
+            // Disposed again, it has none.
+            Engines.Remove(_engine);
+            _engine = -1;
+        }
+    }
+
+    // The lowest that is free, so that an engine made anew goes on with the series of the one before.
+    private static int TakeNumber()
+    {
+        lock (Engines)
+        {
+            int number = 0;
+            while (!Engines.Add(number))
+            {
+                number++;
+            }
+
+            return number;
+        }
+    }
 
     private void Now(string name, string unit, string description, Func<double> read) => _meter.CreateObservableGauge("vllm." + name, read, unit, description);
 

@@ -79,6 +79,39 @@ public sealed class EngineStatsTests
         long Sum(string kind) => events.Where(happened => happened.Kind == kind).Sum(happened => (long)happened.Count);
     }
 
+    [Fact]
+    public void Engines_of_one_model_are_told_apart_by_numbers_that_stay_small()
+    {
+        using EngineMeter first = Make();
+        for (int i = 0; i < 1000; i++)
+        {
+            using EngineMeter second = Make();
+            int[] both = Numbers();
+            Assert.Equal(2, both.Distinct().Count());
+            // Engines of other tests live meanwhile.
+            Assert.InRange(both.Max(), 1, 200);
+            second.Dispose();
+        }
+
+        static EngineMeter Make() => new("twins", () => default, () => default);
+
+        static int[] Numbers()
+        {
+            var numbers = new List<int>();
+            using var listener = new MeterListener();
+            listener.InstrumentPublished = (instrument, _) =>
+            {
+                Dictionary<string, object?> tags = new(instrument.Meter.Tags ?? []);
+                if (instrument.Name == "vllm.steps" && (string?)tags["model"] == "twins")
+                {
+                    numbers.Add((int)tags["engine"]!);
+                }
+            };
+            listener.Start();
+            return [.. numbers];
+        }
+    }
+
     // What a listener hears of the engine's instruments.
     private static Dictionary<string, double> Listen()
     {
