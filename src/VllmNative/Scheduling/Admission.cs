@@ -164,6 +164,12 @@ internal sealed class Admission
                 continue;
             }
 
+            if (beam.BlockCount > 0)
+            {
+                // It stays in the list, with blocks that it may have got just now.
+                _waiting.NoteHolder(beam);
+            }
+
             fit &= beam.AwaitsBeams || beam.InTransfer;
             i++;
         }

@@ -346,6 +346,7 @@ internal sealed class SchedulerHarness : IDisposable
             Assert.Same(request, Scheduler.RequestAt(request.Row));
         }
 
+        Assert.Equal(Scheduler.Waiting.Where(request => request.BlockCount > 0).Select(request => request.Id).Order(), Scheduler.Waiting.Holders.Select(request => request.Id).Order());
         foreach (Request request in Scheduler.Waiting)
         {
             Assert.Equal((-1, 0), (request.Row, request.StepsInFlight));
