@@ -23,6 +23,7 @@ internal sealed class HostTier
     private readonly bool[] _forgotten; // while they are pinned: they go when nobody reads them any more
     private readonly int _keepFree;
     private readonly int[] _candidates = new int[MostOffloads];
+    private int _comingFree;
     private long _offloaded;
     private long _onloaded;
 
@@ -44,6 +45,9 @@ internal sealed class HostTier
     }
 
     internal HostBlockPool Host => _host;
+
+    /// <summary>Cached blocks that can be taken as soon as their copies have happened.</summary>
+    internal int ComingFree => _comingFree;
 
     /// <summary>Blocks that went to the host and came back so far; other threads may read them.</summary>
     internal long Offloaded => Volatile.Read(ref _offloaded);
@@ -158,6 +162,7 @@ internal sealed class HostTier
     internal void OffloadedNow(Transfer transfer)
     {
         List<int> filled = [];
+        _comingFree -= transfer.Count;
         for (int i = 0; i < transfer.Count; i++)
         {
             (int device, int host) = (transfer.DeviceBlocks[i], transfer.HostBlocks[i]);
@@ -280,6 +285,7 @@ internal sealed class HostTier
 
         if (count > 0)
         {
+            _comingFree += count;
             _transfers.Begin(plan, new Transfer(TransferKind.Offload, null, device, host, count) { NodeIds = ids });
         }
     }

@@ -67,7 +67,7 @@ internal sealed class Scheduler
         _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, _cost, setup.BlockBytes, _events);
         _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, _budget, _events);
         _beamMoves = new BeamMoves(cache, _waiting, _swap, _preemption);
-        _continuation = new Continuation(limits, cache, _running, _swap, _budget, _preemption);
+        _continuation = new Continuation(limits, cache, _running, _swap, _tier, _budget, _preemption);
         _retraction = new Retraction(cache, _preemption, () => Owners);
         _departures = new Departures(cache, _policy, _running, _waiting, _swap, _retraction, _events, limits.MaxNumSeqs);
         _outcomes = new TransferOutcomes(_transfers, _swap, _tier, _waiting);

@@ -74,6 +74,19 @@ public sealed class HostTierTests
     }
 
     [Fact]
+    public void Copies_to_the_host_cost_nobody_its_place()
+    {
+        // 64 blocks of one token: 32 of four prompts, and nearly all others hold what has ended, which is copied before it gives way.
+        using var harness = new SchedulerHarness(numBlocks: 65, blockSize: 1, prefixCaching: true, setup: new SchedulerSetup { TierBlocks = 80 });
+        harness.Add(promptLength: 30, maxTokens: 1);
+        harness.Drain();
+        Request[] requests = [.. Enumerable.Range(0, 4).Select(_ => harness.Add(promptLength: 8, maxTokens: 8))];
+        Assert.Equal(30, harness.Step().BlockSwaps.Count);
+        harness.Drain();
+        Assert.All(requests, request => Assert.Equal((0, FinishReason.Length), (request.Preemptions, SchedulerHarness.StateOf(request).Finish)));
+    }
+
+    [Fact]
     public void What_the_host_had_of_a_request_is_told_as_a_hit()
     {
         using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);
