@@ -83,6 +83,11 @@ internal sealed class KvCacheManager
             return false;
         }
 
+        if (request.Scheduled == 0)
+        {
+            _prefixes?.Begin(request);
+        }
+
         if (Rows is { } rows)
         {
             GrowInRow(rows, request, tokens, plan);
@@ -145,6 +150,7 @@ internal sealed class KvCacheManager
     {
         Debug.Assert(request.BlockCount == 0, "only a request without blocks borrows");
         PrefixIndex index = _prefixes!.Index;
+        _prefixes.Begin(request);
         foreach (int node in nodes)
         {
             int block = index.DeviceBlockOf(node);
@@ -174,6 +180,7 @@ internal sealed class KvCacheManager
         fork.BorrowedBlocks = tokens / BlockSize;
         fork.Computed = fork.Scheduled = tokens;
         (fork.ForkedFrom, fork.ForkedTokens) = (parent, tokens);
+        fork.BegunAtReset = parent.BegunAtReset;
     }
 
     /// <summary>
@@ -200,6 +207,7 @@ internal sealed class KvCacheManager
         // Beams fail together: only what others computed is borrowed.
         beam.BorrowedBlocks = source.BorrowedBlocks;
         (beam.Computed, beam.Scheduled) = (source.Computed, source.Scheduled);
+        beam.BegunAtReset = source.BegunAtReset;
         (beam.NodeCount, beam.LastNode, beam.LastNodeId) = (source.NodeCount, source.LastNode, source.LastNodeId);
         beam.FirstStaleEntry = beam.Row < 0 ? int.MaxValue : Math.Min(beam.FirstStaleEntry, common);
     }

@@ -159,7 +159,7 @@ internal sealed class Scheduler
     internal void ResetPrefixCache()
     {
         _pins.Expire(double.PositiveInfinity);
-        _cache.Prefixes?.Reset(_running.List.Concat(_waiting.Holders));
+        _cache.Prefixes?.Reset();
         _tier?.Reset();
         _disk?.Reset();
     }

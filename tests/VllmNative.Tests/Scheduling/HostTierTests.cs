@@ -87,6 +87,20 @@ public sealed class HostTierTests
     }
 
     [Fact]
+    public void What_follows_on_what_was_fetched_across_a_reset_is_not_found_behind_what_was_computed_since()
+    {
+        using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2, stepsInFlight: 2);
+        Request fetching = harness.Add([.. PromptOf(0), 1], 9);
+        harness.Submit();
+        harness.ResetPrefixCache();
+        harness.Add([.. PromptOf(0), 2], 1);
+        harness.Drain();
+        Request later = harness.Add(fetching.Tokens.ToArray(), 1);
+        harness.Drain();
+        Assert.Equal((8, 8), (fetching.CachedTokens, later.CachedTokens));
+    }
+
+    [Fact]
     public void What_the_host_had_of_a_request_is_told_as_a_hit()
     {
         using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);
