@@ -141,9 +141,10 @@ internal sealed class HostTier
 
         foreach (int block in transfer.HostBlocks)
         {
-            Unpin(block);
             _coming[block - _host.First]--;
         }
+
+        Unpin(transfer.HostBlocks);
 
         if (lost)
         {
@@ -222,19 +223,29 @@ internal sealed class HostTier
     /// <summary>Keeps a block from making room while somebody reads it.</summary>
     internal void Pin(int block) => _pins[block - _host.First]++;
 
-    /// <summary>The reader is done; the block counts as used now.</summary>
-    internal void Unpin(int block)
+    /// <summary>The reader of a path's blocks is done; they count as used now.</summary>
+    internal void Unpin(ReadOnlySpan<int> path)
     {
-        int slot = block - _host.First;
-        _pins[slot]--;
-        if (_forgotten[slot] && _pins[slot] == 0)
+        NoteUse(path);
+        foreach (int block in path)
         {
-            Drop(slot);
-            return;
+            int slot = block - _host.First;
+            _pins[slot]--;
+            if (_forgotten[slot] && _pins[slot] == 0)
+            {
+                Drop(slot);
+            }
         }
+    }
 
-        _lru.Remove(slot);
-        _lru.AddLast(slot);
+    /// <summary>A path's blocks are used. The first one counts as used last: those behind it are found through it.</summary>
+    internal void NoteUse(ReadOnlySpan<int> path)
+    {
+        for (int i = path.Length - 1; i >= 0; i--)
+        {
+            _lru.Remove(path[i] - _host.First);
+            _lru.AddLast(path[i] - _host.First);
+        }
     }
 
     /// <summary>Forgets all blocks: those that somebody reads as soon as that is done.</summary>

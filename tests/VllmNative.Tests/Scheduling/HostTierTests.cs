@@ -101,6 +101,16 @@ public sealed class HostTierTests
     }
 
     [Fact]
+    public void What_came_back_leaves_the_host_from_its_end()
+    {
+        using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);
+        Request request = harness.Add([.. PromptOf(0), 1], 2);
+        harness.Drain();
+        Assert.Equal(8, request.HostCachedTokens);
+        harness.AssertHostLeavesFromTheEnd([.. PromptOf(0), 1], leastBlocks: 2);
+    }
+
+    [Fact]
     public void What_the_host_had_of_a_request_is_told_as_a_hit()
     {
         using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);
