@@ -276,6 +276,7 @@ internal sealed class KvCacheManager
         bool taken = TryTake(out int block);
         Debug.Assert(taken, "the block was counted");
         plan.BlockCopies.Add(new BlockCopy(shared, block));
+        _pool.BeginChain();
         _pool.Release(shared);
         Update(request, plan, index, block);
         request.Blocks[index] = block;
