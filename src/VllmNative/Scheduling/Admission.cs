@@ -40,7 +40,7 @@ internal sealed class Admission
 
     /// <summary>
     /// Where the policy says so, running requests of the last ranks make way for the first waiting one, if that one does not fit
-    /// otherwise; an interruption counts as an overtaking.
+    /// otherwise and may fit then; an interruption counts as an overtaking.
     /// </summary>
     internal void ChooseYielding()
     {
@@ -60,6 +60,7 @@ internal sealed class Admission
             return;
         }
 
+        int given = 0;
         int missing = BlocksMissing(first);
         bool rows = _running.Full;
         for (int i = _running.Count - 1; i >= 0 && (missing > 0 || rows); i--)
@@ -79,7 +80,36 @@ internal sealed class Admission
             victim.Yields = true;
             rows = false;
             missing -= victim.BlockCount;
+            given += victim.BlockCount;
         }
+
+        // Otherwise they would take their places again at once, and be computed again for nothing.
+        if (given > 0 && !MayFit(first, _cache.Pool.Free + given - ReserveBeside(first)))
+        {
+            for (int i = 0; i < _running.Count; i++)
+            {
+                _running[i].Yields = false;
+            }
+        }
+    }
+
+    // What stays free for those who do not yield, when a request begins.
+    private int ReserveBeside(Request request)
+    {
+        int count = 0;
+        int promised = 0;
+        Request? last = null;
+        for (int i = 0; i < _running.Count; i++)
+        {
+            if (!_running[i].Yields)
+            {
+                last = _running[i];
+                promised += BlocksToTake(last);
+                count++;
+            }
+        }
+
+        return ReserveFor(request, last, count, promised);
     }
 
     /// <summary>Takes in who fits.</summary>
@@ -179,19 +209,29 @@ internal sealed class Admission
 
     // Blocks that stay free when a request begins: those that prompts which run have still to take, and half a block for each that
     // runs, its next tokens on average. Without them a prompt that just fits would be computed only to be preempted a few steps later.
-    private int ReserveFor(Request request)
+    private int ReserveFor(Request request) => ReserveFor(request, _running.Count == 0 ? null : _running.Last, _running.Count, _promised);
+
+    private int ReserveFor(Request request, Request? last, int running, int promised)
     {
         // Who holds blocks, or for whom other beams wait, would only keep blocks from others meanwhile; who may interrupt one that runs
         // takes its blocks when they are needed; static rows have theirs already.
         bool begins = request.BlockCount == 0 && request.Beams is not { HoldsRows: true };
-        bool interrupts = _policy.Preempts && _running.Count > 0 && WaitingQueue.Before(request, _running.Last);
-        return begins && !interrupts && _static is null ? _promised + (_running.Count / 2) : 0;
+        bool interrupts = _policy.Preempts && last is not null && WaitingQueue.Before(request, last);
+        return begins && !interrupts && _static is null ? promised + (running / 2) : 0;
     }
 
     private int BlocksToTake(Request request) => Math.Max(_cache.BlocksFor(request.Length) - request.BlockCount, 0);
 
     // Blocks that the request needs beyond those that are free.
     private int BlocksMissing(Request request) => _cache.BlocksFor(request.Length) - request.BlockCount - _cache.Pool.Free;
+
+    private bool MayFit(Request request, int room) => LooksUp(request)
+        ? LeastNeeded(request) <= room && LookUp(request, out _, out _) <= room
+        : _cache.BlocksFor(request.Length) - request.BlockCount <= room;
+
+    // Whether it may begin with blocks that are known.
+    private static bool LooksUp(Request request) =>
+        request.BlockCount == 0 && request.HostBlockCount == 0 && request.PrefixRoot != 0 && !request.Scheduling.SkipReadingPrefixCache;
 
     // Everybody in front of the one that was just admitted, but for those who wait for copies: they are not held up by others. True when
     // that was the last time for one of them.
@@ -223,12 +263,11 @@ internal sealed class Admission
             return _swap!.TrySwapIn(request, plan, ReserveFor(request)) ? Admittance.Arriving : Admittance.Unfit;
         }
 
-        return request.BlockCount == 0 && request.PrefixRoot != 0 && !request.Scheduling.SkipReadingPrefixCache
+        return LooksUp(request)
             ? ConsiderPrefix(request, plan)
             : Begin(request, plan, [], _cache.BlocksToGrow(request, request.Length), _cache.Pool.Free - ReserveFor(request));
     }
 
-    // Of one that may begin with blocks that are known.
     private Admittance ConsiderPrefix(Request request, StepPlan plan)
     {
         int room = _cache.Pool.Free - ReserveFor(request);
@@ -237,10 +276,7 @@ internal sealed class Admission
             return Admittance.Unfit;
         }
 
-        Span<int> known = _matched.AsSpan(0, _cache.Prefixes!.Match(request, _matched));
-        ReadOnlySpan<int> hits = known[..DeviceHits(known)];
-        int needed = _cache.BlocksToGrow(request, request.Length) - hits.Length + Unowned(hits);
-        (request.NeededBlocks, request.NeededAtGains) = (needed, _cache.Gains);
+        int needed = LookUp(request, out ReadOnlySpan<int> known, out ReadOnlySpan<int> hits);
         if (!Fits(request, plan, needed, room))
         {
             return Admittance.Unfit;
@@ -266,6 +302,16 @@ internal sealed class Admission
         }
 
         return Admittance.Arriving;
+    }
+
+    // What is known of it, and the part of that which the device has; returns the blocks that it needs besides.
+    private int LookUp(Request request, out ReadOnlySpan<int> known, out ReadOnlySpan<int> hits)
+    {
+        known = _matched.AsSpan(0, _cache.Prefixes!.Match(request, _matched));
+        hits = known[..DeviceHits(known)];
+        int needed = _cache.BlocksToGrow(request, request.Length) - hits.Length + Unowned(hits);
+        (request.NeededBlocks, request.NeededAtGains) = (needed, _cache.Gains);
+        return needed;
     }
 
     private Admittance Begin(Request request, StepPlan plan, ReadOnlySpan<int> hits, int needed, int room)

@@ -79,6 +79,30 @@ public sealed class PolicyTests
         Assert.Equal(16, patient.Preemptions);
     }
 
+    [Theory]
+    [InlineData(48)]
+    [InlineData(56)]
+    public void Nobody_is_interrupted_for_one_that_does_not_fit_even_so(int prompt)
+    {
+        // 16 blocks of 4: two urgent ones have 2 each, one that can wait has 4. With those 4 the waiting one would have 12 for the 12 or 14 that it takes,
+        // but those who stay keep one as a reserve.
+        using var harness = new SchedulerHarness(numBlocks: 17, setup: new SchedulerSetup { Policy = new PriorityPolicy() });
+        Request[] urgent = [.. Enumerable.Range(1, 2).Select(i => Add(i, 6, 10, -1))];
+        Request idle = Add(3, 13, 10, 1);
+        harness.Step();
+        Request waiting = Add(4, prompt, 2, 0);
+        while (urgent[0].Status == RequestStatus.Running)
+        {
+            harness.Step();
+        }
+
+        Assert.Equal((0, 0), (idle.Preemptions, waiting.Overtaken));
+        harness.Drain();
+
+        Request Add(int text, int length, int maxTokens, int priority) =>
+            harness.Add(FakeLanguage.Prompt(text, length), maxTokens, scheduling: new RequestScheduling { Priority = priority });
+    }
+
     [Fact]
     public void Fair_users_alternate_whatever_they_send()
     {
