@@ -126,6 +126,11 @@ internal sealed class BlockPool
         Debug.Assert(block != NullBlock && _references[block] > 0, "a free block was released");
         if (--_references[block] > 0)
         {
+            if (_indexed[block])
+            {
+                _cached.NoteKept(block, chainBlocks);
+            }
+
             return;
         }
 
@@ -152,6 +157,7 @@ internal sealed class BlockPool
         }
         else
         {
+            BeginChain();
             Release(block);
         }
     }

@@ -115,7 +115,7 @@ internal sealed class DiskTier
                     break;
                 default:
                     _stores.Remove(result.Id, out OffloadBlock[]? blocks);
-                    Array.ForEach(blocks!, block => _tier.Unpin(block.HostBlock));
+                    _tier.Unpin([.. blocks!.Select(block => block.HostBlock)]);
                     break;
             }
         }
@@ -150,7 +150,8 @@ internal sealed class DiskTier
         request.InTransfer = false;
         int kept = blocks == 0 || load.Resets != _resets || request.Status == RequestStatus.Finished ? 0 : Keep(load, blocks);
         Array.ForEach(load.HostBlocks[kept..], _tier.GiveBack);
-        Array.ForEach(load.Pinned, _tier.Unpin);
+        _tier.NoteUse(load.HostBlocks.AsSpan(0, kept));
+        _tier.Unpin(load.Pinned);
         _asked.Remove(load.Asked);
         Volatile.Write(ref _loaded, _loaded + kept);
     }

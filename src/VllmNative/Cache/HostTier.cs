@@ -23,6 +23,7 @@ internal sealed class HostTier
     private readonly bool[] _forgotten; // while they are pinned: they go when nobody reads them any more
     private readonly int _keepFree;
     private readonly int[] _candidates = new int[MostOffloads];
+    private int _comingFree;
     private long _offloaded;
     private long _onloaded;
 
@@ -44,6 +45,9 @@ internal sealed class HostTier
     }
 
     internal HostBlockPool Host => _host;
+
+    /// <summary>Cached blocks that can be taken as soon as their copies have happened.</summary>
+    internal int ComingFree => _comingFree;
 
     /// <summary>Blocks that went to the host and came back so far; other threads may read them.</summary>
     internal long Offloaded => Volatile.Read(ref _offloaded);
@@ -137,9 +141,10 @@ internal sealed class HostTier
 
         foreach (int block in transfer.HostBlocks)
         {
-            Unpin(block);
             _coming[block - _host.First]--;
         }
+
+        Unpin(transfer.HostBlocks);
 
         if (lost)
         {
@@ -158,6 +163,7 @@ internal sealed class HostTier
     internal void OffloadedNow(Transfer transfer)
     {
         List<int> filled = [];
+        _comingFree -= transfer.Count;
         for (int i = 0; i < transfer.Count; i++)
         {
             (int device, int host) = (transfer.DeviceBlocks[i], transfer.HostBlocks[i]);
@@ -172,8 +178,12 @@ internal sealed class HostTier
             {
                 _host.Release(host);
             }
+        }
 
-            _cache.Pool.ReleaseCold(device);
+        // Each comes before those that were released earlier: they give way again in the order in which they were chosen.
+        for (int i = transfer.Count - 1; i >= 0; i--)
+        {
+            _cache.Pool.ReleaseCold(transfer.DeviceBlocks[i]);
         }
 
         Volatile.Write(ref _offloaded, _offloaded + filled.Count);
@@ -217,19 +227,29 @@ internal sealed class HostTier
     /// <summary>Keeps a block from making room while somebody reads it.</summary>
     internal void Pin(int block) => _pins[block - _host.First]++;
 
-    /// <summary>The reader is done; the block counts as used now.</summary>
-    internal void Unpin(int block)
+    /// <summary>The reader of a path's blocks is done; they count as used now.</summary>
+    internal void Unpin(ReadOnlySpan<int> path)
     {
-        int slot = block - _host.First;
-        _pins[slot]--;
-        if (_forgotten[slot] && _pins[slot] == 0)
+        NoteUse(path);
+        foreach (int block in path)
         {
-            Drop(slot);
-            return;
+            int slot = block - _host.First;
+            _pins[slot]--;
+            if (_forgotten[slot] && _pins[slot] == 0)
+            {
+                Drop(slot);
+            }
         }
+    }
 
-        _lru.Remove(slot);
-        _lru.AddLast(slot);
+    /// <summary>A path's blocks are used. The first one counts as used last: those behind it are found through it.</summary>
+    internal void NoteUse(ReadOnlySpan<int> path)
+    {
+        for (int i = path.Length - 1; i >= 0; i--)
+        {
+            _lru.Remove(path[i] - _host.First);
+            _lru.AddLast(path[i] - _host.First);
+        }
     }
 
     /// <summary>Forgets all blocks: those that somebody reads as soon as that is done.</summary>
@@ -280,6 +300,7 @@ internal sealed class HostTier
 
         if (count > 0)
         {
+            _comingFree += count;
             _transfers.Begin(plan, new Transfer(TransferKind.Offload, null, device, host, count) { NodeIds = ids });
         }
     }

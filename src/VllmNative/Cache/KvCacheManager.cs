@@ -83,6 +83,11 @@ internal sealed class KvCacheManager
             return false;
         }
 
+        if (request.Scheduled == 0)
+        {
+            _prefixes?.Begin(request);
+        }
+
         if (Rows is { } rows)
         {
             GrowInRow(rows, request, tokens, plan);
@@ -116,6 +121,9 @@ internal sealed class KvCacheManager
         ? request.BlockCount == 0 ? rows.BlocksPerRow : 0
         : BlocksFor(tokens) - request.BlockCount + (WritesShared(request) ? 1 : 0);
 
+    /// <summary>Blocks that the request has still to take for the tokens that it has.</summary>
+    internal int BlocksToTake(Request request) => Math.Max(BlocksFor(request.Length) - request.BlockCount, 0);
+
     /// <summary>Whether the next token goes into a block that others read too, which is copied first.</summary>
     internal bool WritesShared(Request request) => WritesBegun(request) && _pool.ReferencesOf(request.Blocks[request.Scheduled / BlockSize]) > 1;
 
@@ -145,6 +153,7 @@ internal sealed class KvCacheManager
     {
         Debug.Assert(request.BlockCount == 0, "only a request without blocks borrows");
         PrefixIndex index = _prefixes!.Index;
+        _prefixes.Begin(request);
         foreach (int node in nodes)
         {
             int block = index.DeviceBlockOf(node);
@@ -174,6 +183,7 @@ internal sealed class KvCacheManager
         fork.BorrowedBlocks = tokens / BlockSize;
         fork.Computed = fork.Scheduled = tokens;
         (fork.ForkedFrom, fork.ForkedTokens) = (parent, tokens);
+        fork.BegunAtReset = parent.BegunAtReset;
     }
 
     /// <summary>
@@ -200,6 +210,7 @@ internal sealed class KvCacheManager
         // Beams fail together: only what others computed is borrowed.
         beam.BorrowedBlocks = source.BorrowedBlocks;
         (beam.Computed, beam.Scheduled) = (source.Computed, source.Scheduled);
+        beam.BegunAtReset = source.BegunAtReset;
         (beam.NodeCount, beam.LastNode, beam.LastNodeId) = (source.NodeCount, source.LastNode, source.LastNodeId);
         beam.FirstStaleEntry = beam.Row < 0 ? int.MaxValue : Math.Min(beam.FirstStaleEntry, common);
     }
@@ -268,6 +279,7 @@ internal sealed class KvCacheManager
         bool taken = TryTake(out int block);
         Debug.Assert(taken, "the block was counted");
         plan.BlockCopies.Add(new BlockCopy(shared, block));
+        _pool.BeginChain();
         _pool.Release(shared);
         Update(request, plan, index, block);
         request.Blocks[index] = block;

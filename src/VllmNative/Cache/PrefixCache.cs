@@ -14,6 +14,7 @@ internal sealed class PrefixCache
     private readonly int _blockSize;
     private readonly ConcurrentDictionary<PrefixKey, PrefixRoot> _roots = [];
     private readonly Dictionary<long, PrefixRoot> _rootsById = [];
+    private int _resets;
     private long _queries;
     private long _hits;
 
@@ -114,9 +115,17 @@ internal sealed class PrefixCache
         Volatile.Write(ref _hits, _hits + found);
     }
 
+    /// <summary>The request has no K/V yet: what it takes from the cache or computes from here on is no older than the last reset.</summary>
+    internal void Begin(Request request) => request.BegunAtReset = _resets;
+
     /// <summary>Makes the request's full blocks known, as far as their tokens are known and steps that fill them are scheduled.</summary>
     internal void Register(Request request)
     {
+        if (request.BegunAtReset != _resets)
+        {
+            return;
+        }
+
         int full = Math.Min(request.Scheduled, request.Length) / _blockSize;
         while (request.NodeCount < full)
         {
@@ -127,7 +136,7 @@ internal sealed class PrefixCache
             bool indexed = _pool.IsIndexed(request.Blocks[block]);
             if (node == PrefixIndex.None && indexed)
             {
-                // The block is known as something else, since before a reset: what follows stays unknown.
+                // The block is known as something else: what follows stays unknown.
                 return;
             }
 
@@ -171,19 +180,13 @@ internal sealed class PrefixCache
         }
     }
 
-    /// <summary>Forgets all device blocks. Requests that run keep theirs, and what they fill from here on stays unknown.</summary>
-    /// <param name="running">Whoever holds blocks.</param>
-    internal void Reset(IEnumerable<Request> running)
+    /// <summary>Forgets all device blocks. Requests keep theirs, and what they fill stays unknown until they are computed again.</summary>
+    internal void Reset()
     {
+        _resets++;
         for (int block = 1; block < _pool.Total; block++)
         {
             Forget(block);
-        }
-
-        foreach (Request request in running.Where(request => request.NodeCount > 0))
-        {
-            // Behind an id that nobody has nothing is found.
-            (request.LastNode, request.LastNodeId) = (PrefixIndex.None, _index.NewId());
         }
     }
 

@@ -123,7 +123,8 @@ internal sealed class StepCommitter(Scheduler scheduler, OutputPump pump, Engine
 
         foreach (Request request in scheduler.Waiting)
         {
-            if (now >= request.Deadline || (now >= request.QueueDeadline && request.Timings.Scheduled == 0))
+            // Further completions begin with the first one's prompt.
+            if (now >= request.Deadline || (now >= request.QueueDeadline && (request.Parent ?? request).Timings.Scheduled == 0))
             {
                 _overdue.Add(request);
             }

@@ -174,6 +174,9 @@ internal sealed class Request
     /// <summary>Where its sequence begins in the prefix index; 0 = it is not known there.</summary>
     internal long PrefixRoot { get; set; }
 
+    /// <summary>How often the prefix cache had been reset when its K/V was begun: what is older than the last reset stays unknown.</summary>
+    internal int BegunAtReset { get; set; }
+
     /// <summary>Leading blocks that have a node in the prefix index, and the last one's node with its id.</summary>
     internal int NodeCount { get; set; }
 

@@ -46,7 +46,7 @@ internal sealed class Admission
         _promised = 0;
         for (int i = 0; _waiting.Count > 0 && i < _running.Count; i++)
         {
-            _promised += BlocksToTake(_running[i]);
+            _promised += _cache.BlocksToTake(_running[i]);
         }
 
         // While one that has begun lacks room, nobody else takes it.
@@ -120,6 +120,12 @@ internal sealed class Admission
                 continue;
             }
 
+            if (beam.BlockCount > 0)
+            {
+                // It stays in the list, with blocks that it may have got just now.
+                _waiting.NoteHolder(beam);
+            }
+
             fit &= beam.AwaitsBeams || beam.InTransfer;
             i++;
         }
@@ -135,8 +141,6 @@ internal sealed class Admission
         bool begins = request.BlockCount == 0 && request.Beams is not { HoldsRows: true };
         return begins && !_interruption.IsFor(request) && _static is null ? _promised + (_running.Count / 2) : 0;
     }
-
-    private int BlocksToTake(Request request) => Math.Max(_cache.BlocksFor(request.Length) - request.BlockCount, 0);
 
     // Everybody in front of the one that was just admitted, but for those who wait for copies: they are not held up by others. True when
     // that was the last time for one of them.
@@ -173,7 +177,6 @@ internal sealed class Admission
             : Begin(request, plan, [], _cache.BlocksToGrow(request, request.Length), _cache.Pool.Free - ReserveFor(request));
     }
 
-    // Of one that may begin with blocks that are known.
     private Admittance ConsiderPrefix(Request request, StepPlan plan)
     {
         int room = _cache.Pool.Free - ReserveFor(request);
@@ -262,7 +265,7 @@ internal sealed class Admission
         KvCacheManager.WriteTable(request, plan);
         bool grown = _cache.TryGrow(request, request.Scheduled + tokens, plan);
         Debug.Assert(grown, "admission counted the blocks");
-        _promised += BlocksToTake(request);
+        _promised += _cache.BlocksToTake(request);
         _budget.TakeLogits(PlanWriter.AddRow(plan, request, tokens));
         _budget.Take(tokens, request.Scheduled);
         _cache.Register(request);

@@ -9,7 +9,7 @@ namespace VllmNative.Scheduling;
 /// only later, since a step or a copy that reads them is in flight, are promised to those that lack them; these sit out the step, and
 /// so do the requests whose steps must return first. Everybody else goes on.
 /// </summary>
-internal sealed class BlockShortage(KvCacheManager cache, RunningRequests running, SwapSpace? swap, Preemption preemption)
+internal sealed class BlockShortage(KvCacheManager cache, RunningRequests running, SwapSpace? swap, HostTier? tier, Preemption preemption)
 {
     private int _arriving;
 
@@ -23,7 +23,7 @@ internal sealed class BlockShortage(KvCacheManager cache, RunningRequests runnin
     {
         Schedulable = running.Count;
         Any = false;
-        _arriving = swap?.ComingFree ?? 0;
+        _arriving = (swap?.ComingFree ?? 0) + (tier?.ComingFree ?? 0);
     }
 
     /// <summary>Gives a running request its blocks; false when it sits out this step, or was preempted itself.</summary>

@@ -17,13 +17,13 @@ internal sealed class Continuation
     private readonly BlockShortage _shortage;
     private readonly int _mostStaleEntries;
 
-    internal Continuation(SchedulerLimits limits, KvCacheManager cache, RunningRequests running, SwapSpace? swap, StepBudget budget, Preemption preemption)
+    internal Continuation(SchedulerLimits limits, KvCacheManager cache, RunningRequests running, SwapSpace? swap, HostTier? tier, StepBudget budget, Preemption preemption)
     {
         _cache = cache;
         _running = running;
         _budget = budget;
         _preemption = preemption;
-        _shortage = new BlockShortage(cache, running, swap, preemption);
+        _shortage = new BlockShortage(cache, running, swap, tier, preemption);
         // What rows may need besides: the tokens' blocks, and a copied or begun one for each.
         _mostStaleEntries = limits.MaxTableUpdates - (limits.MaxNumBatchedTokens / cache.BlockSize) - (2 * limits.MaxNumSeqs);
     }

@@ -70,9 +70,10 @@ internal sealed class Preemption(PreemptionMode mode, KvCacheManager cache, Runn
     /// <summary>A running request gives back all that it has and is computed again.</summary>
     internal void Restart(Request request)
     {
-        Stop(request);
+        // First, so that it does not wait as one that holds blocks.
         cache.Free(request);
         request.Computed = request.Scheduled = 0;
+        Stop(request);
     }
 
     private void Note(Request request)

@@ -67,10 +67,10 @@ internal sealed class Scheduler
         _cost = new PreemptionCost(_model ?? new StepTimeModel(), _bandwidth, limits.MaxNumBatchedTokens);
         _preemption = new Preemption(setup.Preemption, cache, _running, _waiting, _swap, _cost, setup.BlockBytes, _events);
         var lookUps = new PrefixLookUps(cache);
-        _interruption = new Interruption(limits, cache, _policy, _running, _waiting, _swap, lookUps);
+        _interruption = new Interruption(limits, cache, _policy, _running, _waiting, _swap, _tier, lookUps);
         _admission = new Admission(limits, cache, _policy, _running, _waiting, _swap, _tier, _disk, lookUps, _interruption, _budget, _events);
         _beamMoves = new BeamMoves(cache, _waiting, _swap, _preemption);
-        _continuation = new Continuation(limits, cache, _running, _swap, _budget, _preemption);
+        _continuation = new Continuation(limits, cache, _running, _swap, _tier, _budget, _preemption);
         _retraction = new Retraction(cache, _preemption, () => Owners);
         _departures = new Departures(cache, _policy, _running, _waiting, _swap, _retraction, _events, limits.MaxNumSeqs);
         _outcomes = new TransferOutcomes(_transfers, _swap, _tier, _waiting);
@@ -162,7 +162,7 @@ internal sealed class Scheduler
     internal void ResetPrefixCache()
     {
         _pins.Expire(double.PositiveInfinity);
-        _cache.Prefixes?.Reset(_running.List.Concat(_waiting.Holders));
+        _cache.Prefixes?.Reset();
         _tier?.Reset();
         _disk?.Reset();
     }

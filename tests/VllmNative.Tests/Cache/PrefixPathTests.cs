@@ -60,7 +60,7 @@ public sealed class PrefixPathTests
         Request owner = Compute([1, 2, 3, 4], salt: "a");
         Request later = Prepare([1, 2, 3, 4, 5], salt: "a");
         Assert.Equal(2, later.Foreseen!.Nodes.Length);
-        _prefixes.Reset([owner]);
+        _prefixes.Reset();
         _cache.Free(owner);
         _cache.Leave(owner);
         Assert.Equal(0, _prefixes.Roots);

@@ -41,6 +41,19 @@ public sealed class TimeoutTests
         Assert.Equal((FinishReason.Length, 40), (ran.Outputs[0].FinishReason, ran.Outputs[0].TokenIds.Count));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Further_completions_of_a_prompt_that_began_in_time_are_not_late(bool beams)
+    {
+        using var engine = AsyncLlmEngine.Create(TestEngines.Tiny with { MaxNumSeqs = 2, MaxNumBatchedTokens = 2, QueueTimeout = TimeSpan.FromMilliseconds(40) });
+        // Of the prompt's two steps the second, with which the others come, takes longer than anybody may wait.
+        engine.Device.Inject("embedding", 2, "delay_ms", 120);
+        RequestOutput output = await engine.RunAsync([1, 2, 3], Lengthy with { Temperature = beams ? 0 : 1, N = 2, UseBeamSearch = beams, MaxTokens = 4 });
+        Assert.Null(output.Error);
+        Assert.All(output.Outputs, completion => Assert.Equal((FinishReason.Length, 4), (completion.FinishReason, completion.TokenIds.Count)));
+    }
+
     [Fact]
     public async Task The_longest_timeout_is_no_timeout()
     {

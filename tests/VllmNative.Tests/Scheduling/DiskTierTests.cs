@@ -54,6 +54,38 @@ public sealed class DiskTierTests : IDisposable
     }
 
     [Fact]
+    public void What_came_from_disk_leaves_the_host_from_its_end()
+    {
+        int[] prompt = FakeLanguage.Prompt(1, 25);
+        _harness.Add(prompt, 1);
+        _harness.Drain();
+        Flood();
+        Request again = _harness.Add(prompt, 1);
+        _harness.Submit();
+        while (again.InTransfer)
+        {
+            _harness.Linger(1);
+            _harness.Scheduler.TakeDiskResults();
+        }
+
+        // Nobody takes them on to the device.
+        _harness.End(again);
+        _harness.AssertHostLeavesFromTheEnd(prompt, leastBlocks: 3);
+    }
+
+    [Fact]
+    public void What_was_written_leaves_the_host_from_its_end()
+    {
+        int[] prompt = FakeLanguage.Prompt(1, 25);
+        _harness.Add(prompt, 1);
+        _harness.Drain();
+        _harness.Add(FakeLanguage.Prompt(2, 41), 1);
+        _harness.Drain();
+        _harness.StopDisk();
+        _harness.AssertHostLeavesFromTheEnd(prompt, leastBlocks: 5);
+    }
+
+    [Fact]
     public void Who_begins_alike_waits_for_the_answer_to_one()
     {
         int[] prompt = FakeLanguage.Prompt(1, 25);

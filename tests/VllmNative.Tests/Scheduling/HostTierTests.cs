@@ -74,6 +74,70 @@ public sealed class HostTierTests
     }
 
     [Fact]
+    public void Copies_to_the_host_cost_nobody_its_place()
+    {
+        // 64 blocks of one token: 32 of four prompts, and nearly all others hold what has ended, which is copied before it gives way.
+        using var harness = new SchedulerHarness(numBlocks: 65, blockSize: 1, prefixCaching: true, setup: new SchedulerSetup { TierBlocks = 80 });
+        harness.Add(promptLength: 30, maxTokens: 1);
+        harness.Drain();
+        Request[] requests = [.. Enumerable.Range(0, 4).Select(_ => harness.Add(promptLength: 8, maxTokens: 8))];
+        Assert.Equal(30, harness.Step().BlockSwaps.Count);
+        harness.Drain();
+        Assert.All(requests, request => Assert.Equal((0, FinishReason.Length), (request.Preemptions, SchedulerHarness.StateOf(request).Finish)));
+    }
+
+    [Fact]
+    public void What_follows_on_what_was_fetched_across_a_reset_is_not_found_behind_what_was_computed_since()
+    {
+        using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2, stepsInFlight: 2);
+        Request fetching = harness.Add([.. PromptOf(0), 1], 9);
+        harness.Submit();
+        harness.ResetPrefixCache();
+        harness.Add([.. PromptOf(0), 2], 1);
+        harness.Drain();
+        Request later = harness.Add(fetching.Tokens.ToArray(), 1);
+        harness.Drain();
+        Assert.Equal((8, 8), (fetching.CachedTokens, later.CachedTokens));
+    }
+
+    [Fact]
+    public void What_came_back_leaves_the_host_from_its_end()
+    {
+        using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);
+        Request request = harness.Add([.. PromptOf(0), 1], 2);
+        harness.Drain();
+        Assert.Equal(8, request.HostCachedTokens);
+        harness.AssertHostLeavesFromTheEnd([.. PromptOf(0), 1], leastBlocks: 2);
+    }
+
+    [Fact]
+    public void What_went_to_the_host_leaves_the_device_from_its_end()
+    {
+        using var harness = new SchedulerHarness(numBlocks: 17, prefixCaching: true, setup: new SchedulerSetup { TierBlocks = 80 });
+        int[] prompt = FakeLanguage.Prompt(1, 40);
+        harness.Add([.. prompt, 1], 1);
+        harness.Drain();
+        // While this one is computed the others are copied.
+        harness.Add(FakeLanguage.Prompt(2, 3), 3);
+        harness.Drain();
+        Request probe = harness.Add([.. prompt, 1], 1);
+        PrefixIndex index = harness.Prefixes!.Index;
+        int[] nodes = new int[index.Capacity];
+        nodes = nodes[..harness.Prefixes.Match(probe, nodes)];
+        Assert.Equal(10, nodes.Length);
+        Assert.True(nodes.Count(node => index.HostBlockOf(node) != PrefixIndex.None) > 5);
+        int left = 10;
+        while (harness.Scheduler.Cache.TryTake(out _))
+        {
+            int now = nodes.TakeWhile(node => index.DeviceBlockOf(node) != PrefixIndex.None).Count();
+            Assert.InRange(now, left - 1, left);
+            left = now;
+        }
+
+        Assert.Equal(0, left);
+    }
+
+    [Fact]
     public void What_the_host_had_of_a_request_is_told_as_a_hit()
     {
         using SchedulerHarness harness = WithPromptsOnHost(maxSeqs: 2);

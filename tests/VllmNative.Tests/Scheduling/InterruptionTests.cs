@@ -35,8 +35,9 @@ public sealed class InterruptionTests
         Request[] low = [harness.Add(FakeLanguage.Prompt(1, 30), 8, scheduling: Of(5)), harness.Add(FakeLanguage.Prompt(2, 30), 8, scheduling: Of(6))];
         harness.Step();
         Request urgent = harness.Add(FakeLanguage.Prompt(3, 30), 1, scheduling: Of(-1));
-        while (urgent.Status != RequestStatus.Finished)
+        for (int turn = 0; urgent.Status != RequestStatus.Finished; turn++)
         {
+            Assert.True(turn < 100);
             harness.Turn();
         }
 
@@ -45,23 +46,61 @@ public sealed class InterruptionTests
     }
 
     [Fact]
-    public void Who_interrupts_begins_with_what_that_frees()
+    public void Who_interrupts_begins_although_others_grow_meanwhile()
     {
-        // Four that rank before it have 12 blocks, another one 8; it needs these and the last 2.
-        using var harness = new SchedulerHarness(numBlocks: 23, blockSize: 16, maxSeqs: 6, budget: 256, setup: Priority() with { SwapBlocks = 32, Preemption = PreemptionMode.Swap });
-        Request[] first = [.. Enumerable.Range(0, 4).Select(i => harness.Add(FakeLanguage.Prompt(i, 33), 15, scheduling: Of(-5)))];
-        harness.Step();
-        Request low = harness.Add(FakeLanguage.Prompt(5, 120), 8, scheduling: Of(6));
-        harness.Step();
-        Request urgent = harness.Add(FakeLanguage.Prompt(6, 156), 4, scheduling: Of(-1));
-        while (urgent.Status != RequestStatus.Running)
+        // Four that rank before it have 12 blocks and grow to 16, each at another time; one behind it has 8. It needs 10: these and 2 of the 4 that are
+        // left at first, of which 2 stay as a reserve.
+        int interrupted = 0;
+        for (int steps = 0; steps < 16; steps++)
         {
+            using var harness = new SchedulerHarness(
+                numBlocks: 25, blockSize: 16, maxSeqs: 6, budget: 256, stepsInFlight: 2, setup: Priority() with { SwapBlocks = 32, Preemption = PreemptionMode.Swap });
+            Request[] first = [.. Enumerable.Range(0, 4).Select(i => harness.Add(FakeLanguage.Prompt(i, 33 + (4 * i)), 31 - (4 * i), scheduling: Of(-5)))];
+            while (first[0].OutputLength < steps)
+            {
+                harness.Turn();
+            }
+
+            Request low = harness.Add(FakeLanguage.Prompt(5, 113), 15, scheduling: Of(6));
             harness.Turn();
+            Request urgent = harness.Add(FakeLanguage.Prompt(6, 156), 4, scheduling: Of(-1));
+            int turns = 0;
+            for (int turn = 0; urgent.Status != RequestStatus.Running; turn++)
+            {
+                Assert.True(turn < 100);
+                harness.Turn();
+                turns += low.Preemptions > 0 ? 1 : 0;
+            }
+
+            interrupted += low.Preemptions;
+            Assert.True(low.Preemptions == 0 || turns <= 5, $"interrupted after {steps} steps, begun {turns} turns later");
+            harness.Drain();
         }
 
-        Assert.Equal(1, low.Preemptions);
-        Assert.All(first, request => Assert.Equal(RequestStatus.Running, request.Status));
+        Assert.True(interrupted > 3, $"{interrupted} times");
+    }
+
+    [Theory]
+    [InlineData(48)]
+    [InlineData(56)]
+    public void Nobody_is_interrupted_for_one_that_does_not_fit_even_so(int prompt)
+    {
+        // 16 blocks of 4: two urgent ones have 2 each, one that can wait has 4. With those 4 the waiting one would have 12 for the 12 or 14 that it takes,
+        // but those who stay keep one as a reserve.
+        using var harness = new SchedulerHarness(numBlocks: 17, setup: Priority());
+        Request[] urgent = [.. Enumerable.Range(1, 2).Select(i => Add(i, 6, 10, -1))];
+        Request idle = Add(3, 13, 10, 1);
+        harness.Step();
+        Request waiting = Add(4, prompt, 2, 0);
+        while (urgent[0].Status == RequestStatus.Running)
+        {
+            harness.Step();
+        }
+
+        Assert.Equal((0, 0), (idle.Preemptions, waiting.Overtaken));
         harness.Drain();
+
+        Request Add(int text, int length, int maxTokens, int priority) => harness.Add(FakeLanguage.Prompt(text, length), maxTokens, scheduling: Of(priority));
     }
 
     [Fact]

@@ -124,6 +124,7 @@ public sealed class PolicyTests
         Assert.True(policy.OutputShare > 0.55, $"{policy.OutputShare}");
         double learned = policy.OutputShare;
         policy.NoteFinished(new Request(9, [1, 2], SamplingParams.Greedy, 1, [], 4, 0) { Pooling = new HiddenPooling(PoolingType.Mean, 2) });
+        harness.End(harness.Add(promptLength: 2, maxTokens: 30));
         Assert.Equal(learned, policy.OutputShare);
     }
 

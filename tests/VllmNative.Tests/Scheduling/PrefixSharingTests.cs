@@ -228,6 +228,28 @@ public sealed class PrefixSharingTests
         Assert.Equal(0, late.CachedTokens);
     }
 
+    [Theory]
+    [InlineData("lru")]
+    [InlineData("lfu")]
+    [InlineData("length-aware")]
+    public void A_beginning_that_is_still_used_when_what_follows_is_given_back_gives_way_after_that(string eviction)
+    {
+        using var harness = new SchedulerHarness(prefixCaching: true, eviction: eviction);
+        int[] prompt = FakeLanguage.Prompt(1, 41);
+        Request parent = harness.Add(prompt, 2);
+        harness.Submit();
+        int[] blocks = parent.Blocks[..10];
+        Request fork = harness.ForkPrompt(parent, 20, SamplingParams.Greedy with { MaxTokens = 20 });
+        harness.End(fork);
+        harness.Collect();
+        Request shorter = harness.Add(prompt[..9], 20);
+        harness.Drain();
+        Assert.Equal((RequestStatus.Finished, 8), (shorter.Status, shorter.CachedTokens));
+        int[] leaving = new int[harness.Pool.Cached];
+        harness.Pool.PeekEvictions(leaving);
+        Assert.Equal(blocks.Reverse(), leaving.Where(blocks.Contains));
+    }
+
     [Fact]
     public void Compaction_brings_a_request_s_blocks_together()
     {

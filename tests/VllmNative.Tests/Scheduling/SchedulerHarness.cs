@@ -283,6 +283,23 @@ internal sealed class SchedulerHarness : IDisposable
 
     internal static MailboxState StateOf(Request request) => request.Mailbox.Drain(0, []);
 
+    /// <summary>Takes all of the host's tier away: of a prompt no block goes before those behind it, which are found through it.</summary>
+    internal void AssertHostLeavesFromTheEnd(int[] prompt, int leastBlocks)
+    {
+        Request probe = Add(prompt, 1);
+        int[] nodes = new int[Prefixes!.Index.Capacity];
+        int[] blocks = [.. nodes.Take(Prefixes.Match(probe, nodes)).Select(Prefixes.Index.HostBlockOf).TakeWhile(block => block != PrefixIndex.None)];
+        End(probe);
+        Assert.True(leastBlocks > 1 && blocks.Length >= leastBlocks, $"the host has {blocks.Length} blocks of the prompt, expected {leastBlocks}");
+        List<int> left = [];
+        while (Scheduler.Tier!.TryTake(out int block))
+        {
+            left.Add(block);
+        }
+
+        Assert.Equal(blocks.Reverse(), left.Where(blocks.Contains));
+    }
+
     /// <summary>Waits a little for the disk, if there is one.</summary>
     internal void Linger(int milliseconds) => _disk?.Wait(milliseconds);
 
@@ -346,6 +363,7 @@ internal sealed class SchedulerHarness : IDisposable
             Assert.Same(request, Scheduler.RequestAt(request.Row));
         }
 
+        Assert.Equal(Scheduler.Waiting.Where(request => request.BlockCount > 0).Select(request => request.Id).Order(), Scheduler.Waiting.Holders.Select(request => request.Id).Order());
         foreach (Request request in Scheduler.Waiting)
         {
             Assert.Equal((-1, 0), (request.Row, request.StepsInFlight));

@@ -87,6 +87,24 @@ public sealed class SchedulerPreemptionTests
     }
 
     [Fact]
+    public void Who_has_lost_its_blocks_does_not_lose_them_again()
+    {
+        // 8 blocks of 4 for four requests of up to 6: one after the other makes room.
+        using var harness = new SchedulerHarness(numBlocks: 9, blockSize: 4);
+        Request[] requests = [.. Enumerable.Range(0, 4).Select(_ => harness.Add(promptLength: 4, maxTokens: 20))];
+        var lost = new List<StepEvent>();
+        while (harness.Scheduler.HasWork)
+        {
+            lost.AddRange(harness.Step().Events.Span.ToArray().Where(happened => happened.Kind == StepEventKind.Preempted));
+        }
+
+        Assert.True(lost.Count > 2, $"{lost.Count} preemptions");
+        Assert.All(lost, happened => Assert.True(happened.Count > 0, $"request {happened.RequestId} lost no block"));
+        Assert.Equal((long)lost.Count, harness.Scheduler.Preemptions);
+        Assert.All(requests, request => AssertUndisturbed(request, 20));
+    }
+
+    [Fact]
     public void A_preempted_request_can_be_aborted()
     {
         using var harness = new SchedulerHarness(numBlocks: 7, blockSize: 4);

@@ -29,7 +29,7 @@ public sealed class SchedulerRandomTests
         Assert.True(
             all is
             {
-                Preemptions: > 6000, Finished: > 6000, Aborted: > 700, Swaps: > 800, HitTokens: > 8000, Evictions: > 40_000, Forks: > 100, Failures: > 500,
+                Preemptions: > 6000, Finished: > 6000, Aborted: > 700, Swaps: > 600, HitTokens: > 8000, Evictions: > 40_000, Forks: > 100, Failures: > 500,
                 Onloads: > 1500, Moved: > 100, Beams: > 750, Interrupted: > 1000, DiskLoads: > 10, BoundedChunks: > 40,
             },
             all.ToString());

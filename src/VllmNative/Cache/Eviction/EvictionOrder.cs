@@ -21,6 +21,12 @@ internal abstract class EvictionOrder
     /// <param name="chainBlocks">Blocks of the sequence that it was part of: what is lost, in the end, when it goes.</param>
     internal abstract void Add(int block, int chainBlocks);
 
+    /// <summary>As <see cref="Add"/>, of a block that has other owners still: it comes later, and is worth no less then than those behind it.</summary>
+    /// <inheritdoc cref="Add" path="/param"/>
+    internal virtual void NoteKept(int block, int chainBlocks)
+    {
+    }
+
     /// <summary>As <see cref="Add"/>, but next to give way.</summary>
     internal abstract void AddFirst(int block);
 

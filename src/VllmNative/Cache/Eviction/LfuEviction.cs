@@ -18,6 +18,7 @@ internal sealed class LfuEviction : ScoredEviction
 
     internal override void NoteNew(int block)
     {
+        base.NoteNew(block);
         _time++;
         _uses[block] = _time / _halfLife;
     }

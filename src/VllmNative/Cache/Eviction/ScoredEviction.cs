@@ -5,6 +5,9 @@ internal abstract class ScoredEviction(int blocks) : EvictionOrder
 {
     private readonly BlockHeap _heap = new(blocks);
 
+    // What blocks are worth at least: as much as those behind them that came before them.
+    private readonly double[] _least = new double[blocks];
+
     // What the blocks behind the next one are worth.
     private double _behind = double.NegativeInfinity;
 
@@ -16,9 +19,18 @@ internal abstract class ScoredEviction(int blocks) : EvictionOrder
 
     internal sealed override void Add(int block, int chainBlocks)
     {
-        _behind = Math.Max(_behind, ScoreOf(block, chainBlocks));
+        NoteKept(block, chainBlocks);
+        _behind = _least[block];
         _heap.Add(block, _behind);
     }
+
+    internal sealed override void NoteKept(int block, int chainBlocks)
+    {
+        _behind = Math.Max(_behind, ScoreOf(block, chainBlocks));
+        _least[block] = Math.Max(_least[block], _behind);
+    }
+
+    internal override void NoteNew(int block) => _least[block] = double.NegativeInfinity;
 
     internal sealed override void AddFirst(int block) => _heap.AddFirst(block);
 

@@ -23,8 +23,8 @@ internal sealed class ShortestPredictedPolicy(double secondsPerToken = 0.01) : S
 
     internal override void NoteFinished(Request request)
     {
-        // Who has no output teaches nothing about outputs.
-        if (request.Pooling is null)
+        // Who has no output teaches nothing about outputs: it was aborted before, or wants none.
+        if (request.OutputLength > 0)
         {
             OutputShare += Learning * (((double)request.OutputLength / request.MaxTokens) - OutputShare);
         }
