@@ -40,23 +40,6 @@ internal sealed class BlockList
         Count++;
     }
 
-    internal void AddFirst(int block)
-    {
-        _next[block] = First;
-        _previous[block] = None;
-        if (First == None)
-        {
-            _last = block;
-        }
-        else
-        {
-            _previous[First] = block;
-        }
-
-        First = block;
-        Count++;
-    }
-
     internal void Remove(int block)
     {
         int next = _next[block];

@@ -6,7 +6,7 @@ namespace VllmNative.Cache;
 /// <summary>
 /// The KV blocks of one device as numbers: who is free, who is cached, who is used and by how many. A block is an int; its state lies in
 /// arrays. Used blocks have owners; cached ones have none, but the prefix index can still find them; free ones are neither.
-/// Free blocks are taken first, then cached ones in the order of the eviction policy. Block 0 is the null block: never
+/// Free blocks are taken first, then cold ones, which have a copy elsewhere, then other cached ones in the order of the eviction policy. Block 0 is the null block: never
 /// handed out, the target of padded rows.
 /// </summary>
 internal sealed class BlockPool
@@ -15,7 +15,9 @@ internal sealed class BlockPool
 
     private readonly int[] _references;
     private readonly bool[] _indexed;
+    private readonly bool[] _isCold;
     private readonly BlockList _free;
+    private readonly BlockList _cold;
     private readonly EvictionOrder _cached;
     private int _freeCount;
     private int _cachedCount;
@@ -27,7 +29,9 @@ internal sealed class BlockPool
         ArgumentOutOfRangeException.ThrowIfLessThan(total, 2);
         _references = new int[total];
         _indexed = new bool[total];
+        _isCold = new bool[total];
         _free = new BlockList(total);
+        _cold = new BlockList(total);
         _cached = EvictionPolicies.Create(eviction, total);
         _references[NullBlock] = 1;
         for (int block = 1; block < total; block++)
@@ -73,13 +77,13 @@ internal sealed class BlockPool
         }
         else
         {
-            block = _cached.First;
+            block = _cold.First != BlockList.None ? _cold.First : _cached.First;
             if (block == BlockList.None)
             {
                 return false;
             }
 
-            _cached.Remove(block);
+            RemoveCached(block);
             _indexed[block] = false;
             evicted = true;
             Evictions++;
@@ -109,7 +113,7 @@ internal sealed class BlockPool
         Debug.Assert(block != NullBlock && (_references[block] > 0 || _indexed[block]), "a block without owner or index entry got an owner");
         if (_references[block]++ == 0)
         {
-            _cached.Remove(block);
+            RemoveCached(block);
             Revivals++;
             Publish();
         }
@@ -146,13 +150,14 @@ internal sealed class BlockPool
         Publish();
     }
 
-    /// <summary>Takes one owner off a block that is the next to give way if that was the last one.</summary>
+    /// <summary>Takes one owner off a block that gives way before all but other cold ones if that was the last one.</summary>
     internal void ReleaseCold(int block)
     {
         if (_references[block] == 1 && _indexed[block])
         {
             _references[block] = 0;
-            _cached.AddFirst(block);
+            _cold.AddLast(block);
+            _isCold[block] = true;
             Publish();
         }
         else
@@ -177,7 +182,7 @@ internal sealed class BlockPool
         _indexed[block] = false;
         if (_references[block] == 0)
         {
-            _cached.Remove(block);
+            RemoveCached(block);
             _free.AddLast(block);
             Publish();
         }
@@ -216,16 +221,38 @@ internal sealed class BlockPool
     internal void NoteHit(int block) => _cached.NoteHit(block);
 
     /// <summary>The cached blocks that give way next, in order; they stay.</summary>
-    internal int PeekEvictions(Span<int> blocks) => _cached.Peek(blocks);
+    internal int PeekEvictions(Span<int> blocks)
+    {
+        int count = 0;
+        for (int block = _cold.First; block != BlockList.None && count < blocks.Length; block = _cold.After(block))
+        {
+            blocks[count++] = block;
+        }
+
+        return count + _cached.Peek(blocks[count..]);
+    }
 
     /// <summary>For invariant checks.</summary>
     internal IEnumerable<int> FreeBlocks() => _free.Blocks();
 
-    internal IEnumerable<int> CachedBlocks() => _cached.Blocks();
+    internal IEnumerable<int> CachedBlocks() => _cold.Blocks().Concat(_cached.Blocks());
+
+    private void RemoveCached(int block)
+    {
+        if (_isCold[block])
+        {
+            _isCold[block] = false;
+            _cold.Remove(block);
+        }
+        else
+        {
+            _cached.Remove(block);
+        }
+    }
 
     private void Publish()
     {
         Volatile.Write(ref _freeCount, _free.Count);
-        Volatile.Write(ref _cachedCount, _cached.Count);
+        Volatile.Write(ref _cachedCount, _cold.Count + _cached.Count);
     }
 }

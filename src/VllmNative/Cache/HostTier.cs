@@ -62,7 +62,7 @@ internal sealed class HostTier
     {
         BlockPool pool = _cache.Pool;
         // Without rows nothing more is needed soon; and what does not all fit would push itself out for ever.
-        int missing = Math.Min(_keepFree - (pool.Free - pool.Cached), Math.Min(MostOffloads, _host.Total));
+        int missing = Math.Min(_keepFree - (pool.Free - pool.Cached) - _comingFree, Math.Min(MostOffloads, _host.Total));
         if (plan.Rows.Count == 0 || missing <= 0)
         {
             return;
@@ -178,12 +178,8 @@ internal sealed class HostTier
             {
                 _host.Release(host);
             }
-        }
 
-        // Each comes before those that were released earlier: they give way again in the order in which they were chosen.
-        for (int i = transfer.Count - 1; i >= 0; i--)
-        {
-            _cache.Pool.ReleaseCold(transfer.DeviceBlocks[i]);
+            _cache.Pool.ReleaseCold(device);
         }
 
         Volatile.Write(ref _offloaded, _offloaded + filled.Count);

@@ -119,14 +119,30 @@ public sealed class EvictionTests
     [InlineData("lru")]
     [InlineData("lfu")]
     [InlineData("length-aware")]
-    public void Blocks_leave_from_the_middle_and_return_cold(string policy)
+    public void Cold_blocks_leave_before_others_in_their_own_order(string policy)
     {
-        EvictionOrder order = Filled(policy, (1, 1), (2, 1), (3, 1), (4, 1), (5, 1));
-        order.Remove(3);
-        order.Remove(5);
-        order.AddFirst(5);
-        order.AddFirst(3);
-        Assert.Equal([3, 5, 1, 2, 4], order.Blocks().Count() == 5 ? Drain(order) : []);
+        var pool = new BlockPool(9, policy);
+        int[] chain = [.. Enumerable.Range(0, 8).Select(_ => Take(pool))];
+        Array.ForEach(chain, pool.SetIndexed);
+        pool.BeginChain();
+        Array.ForEach(chain[..5], block => pool.Release(block));
+        Array.ForEach(chain[5..], pool.ReleaseCold);
+        // Found, it is as good as any.
+        for (int time = 0; time < 2; time++)
+        {
+            pool.AddReference(chain[6]);
+            pool.BeginChain();
+            pool.Release(chain[6]);
+        }
+
+        int[] order = [chain[5], chain[7], .. chain[..5], chain[6]];
+        Assert.Equal(order.Order(), pool.CachedBlocks().Order());
+        int[] peeked = new int[8];
+        Assert.Equal(8, pool.PeekEvictions(peeked));
+        Assert.Equal(order, peeked);
+        Assert.Equal((8, 8), (pool.Free, pool.Cached));
+        Assert.Equal(order, order.Select(_ => Take(pool)));
+        Assert.Equal(8, pool.Evictions);
     }
 
     [Fact]

@@ -146,10 +146,11 @@ public sealed class TraceSimulatorTests(ITestOutputHelper output) : IDisposable
         const double space = 20 * 1024 / (double)(1 << 30);
         ServingFigures With(double bandwidth) => TraceSimulator.Run(trace, new SimulationOptions { KvOffloadSpace = space, HostBandwidth = bandwidth }).Changed!;
         (ServingFigures fast, ServingFigures slow) = (With(1), With(0.001));
-        Assert.True(fast.HostHitTokens >= 16 && fast.PrefixHitTokens == fast.HostHitTokens, $"{fast.HostHitTokens} of {fast.PrefixHitTokens} from the host");
-        // Four blocks take 4 milliseconds at a megabyte a second.
+        // The first block was the last to give way, and never had to.
+        Assert.Equal((12, 16), (fast.HostHitTokens, fast.PrefixHitTokens));
+        // Three blocks take 3 milliseconds at a megabyte a second.
         Assert.Equal(fast.HostHitTokens, slow.HostHitTokens);
-        Assert.InRange(slow.Seconds - fast.Seconds, 0.0035, 0.0045);
+        Assert.InRange(slow.Seconds - fast.Seconds, 0.0025, 0.0035);
         Assert.Equal(0, TraceSimulator.Run(trace, new SimulationOptions { HostBandwidth = 1 }).Changed!.HostHitTokens);
         Assert.Equal(0, TraceSimulator.Run(trace, new SimulationOptions { KvOffloadSpace = space, PrefixCaching = false }).Changed!.PrefixHitTokens);
         Assert.Throws<VllmException>(() => With(0));

@@ -8,7 +8,6 @@ internal sealed class BlockHeap
     private readonly double[] _scores;
     private readonly long[] _arrivals;
     private long _arrival;
-    private long _frontArrival;
 
     internal BlockHeap(int blocks)
     {
@@ -29,13 +28,6 @@ internal sealed class BlockHeap
     internal void Add(int block, double score)
     {
         (_scores[block], _arrivals[block]) = (score, ++_arrival);
-        Append(block);
-    }
-
-    /// <summary>Adds a block in front of all others.</summary>
-    internal void AddFirst(int block)
-    {
-        (_scores[block], _arrivals[block]) = (double.NegativeInfinity, --_frontArrival);
         Append(block);
     }
 

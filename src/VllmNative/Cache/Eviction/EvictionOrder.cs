@@ -27,9 +27,6 @@ internal abstract class EvictionOrder
     {
     }
 
-    /// <summary>As <see cref="Add"/>, but next to give way.</summary>
-    internal abstract void AddFirst(int block);
-
     /// <summary>Takes a block out: it was hit, or it leaves the cache.</summary>
     internal abstract void Remove(int block);
 

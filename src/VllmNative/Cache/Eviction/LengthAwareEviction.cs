@@ -16,7 +16,7 @@ internal sealed class LengthAwareEviction(int blocks) : ScoredEviction(blocks)
 
     protected override void Leaving(int block, double score, bool first)
     {
-        if (first && double.IsFinite(score))
+        if (first)
         {
             _start = Math.Max(_start, score);
         }

@@ -11,8 +11,6 @@ internal sealed class LruEviction(int blocks) : EvictionOrder
 
     internal override void Add(int block, int chainBlocks) => _list.AddLast(block);
 
-    internal override void AddFirst(int block) => _list.AddFirst(block);
-
     internal override void Remove(int block) => _list.Remove(block);
 
     internal override int Peek(Span<int> blocks)

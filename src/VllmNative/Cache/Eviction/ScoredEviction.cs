@@ -32,8 +32,6 @@ internal abstract class ScoredEviction(int blocks) : EvictionOrder
 
     internal override void NoteNew(int block) => _least[block] = double.NegativeInfinity;
 
-    internal sealed override void AddFirst(int block) => _heap.AddFirst(block);
-
     internal sealed override void Remove(int block)
     {
         Leaving(block, _heap.ScoreOf(block), block == _heap.First);
